@@ -1,0 +1,42 @@
+with
+
+source_files as (
+
+    select * from {{ ref('stg_source_files') }}
+
+),
+
+conditions as (
+
+    select * from {{ ref('battery_condition') }}
+
+),
+
+layout_defaults as (
+
+    select * from {{ ref('layout_default') }}
+
+),
+
+final as (
+
+    select
+        source_files.battery_id,
+        source_files.layout,
+        conditions.battery_group,
+        conditions.ambient,
+        conditions.load,
+        coalesce(
+            conditions.rated_capacity_ah, layout_defaults.rated_capacity_ah
+        ) as rated_capacity_ah,
+        coalesce(conditions.cutoff_v, layout_defaults.cutoff_v) as cutoff_v,
+        layout_defaults.full_charge_v
+    from source_files
+    inner join layout_defaults
+        on source_files.layout = layout_defaults.layout
+    left join conditions
+        on source_files.battery_id = conditions.battery_id
+
+)
+
+select * from final

@@ -1,0 +1,51 @@
+with
+
+batteries as (
+
+    select * from {{ ref('int_batteries') }}
+
+),
+
+discharges as (
+
+    select * from {{ ref('int_discharges') }}
+
+),
+
+counted as (
+
+    select
+        battery_id,
+        count(*)::int as discharges,
+        count(*) filter (where is_usable)::int as cycles,
+        (array_agg(soh_target order by cycle_index) filter (where soh_target is not null)) as soh,
+        min(cycle_index) filter (
+            where soh_target < {{ var('end_of_life_soh') }}
+        ) as end_of_life_cycle
+    from discharges
+    group by battery_id
+
+),
+
+final as (
+
+    select
+        batteries.battery_id::varchar as battery_id,
+        batteries.layout::varchar as layout,
+        batteries.battery_group::varchar as battery_group,
+        batteries.rated_capacity_ah::float8 as rated_capacity_ah,
+        batteries.cutoff_v::float8 as cutoff_v,
+        batteries.ambient::varchar as ambient,
+        batteries.load::varchar as load,
+        coalesce(counted.discharges, 0) as discharges,
+        coalesce(counted.cycles, 0) as cycles,
+        counted.soh[1] as first_soh,
+        counted.soh[cardinality(counted.soh)] as last_soh,
+        counted.end_of_life_cycle
+    from batteries
+    left join counted
+        on batteries.battery_id = counted.battery_id
+
+)
+
+select * from final

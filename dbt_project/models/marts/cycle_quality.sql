@@ -1,0 +1,26 @@
+with
+
+discharges as (
+
+    select * from {{ ref('int_discharges') }}
+
+),
+
+final as (
+
+    select
+        battery_id::varchar as battery_id,
+        discharge_index,
+        recording_index,
+        cycle_index,
+        activity::varchar as activity,
+        started_at,
+        samples,
+        discharge_capacity_ah,
+        is_usable,
+        reason::varchar as reason
+    from discharges
+
+)
+
+select * from final

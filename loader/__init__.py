@@ -1,0 +1,1 @@
+"""Raw recordings into staging tables, as they are."""

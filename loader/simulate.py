@@ -1,0 +1,401 @@
+"""Write synthetic battery recordings in NASA's two .mat layouts: data without a download.
+
+    python -m loader.simulate DIR [--aging N] [--randomized N] [--cycles N] [--seed S]
+
+One cell is an open-circuit voltage curve, a series resistance, one RC pair and a lumped heat
+balance (Thevenin model: G. L. Plett, Battery Management Systems, vol. 1, ch. 2). Its capacity fades
+from cycle to cycle and partly comes back after long rests, as in NASA's B0005, B0006 and B0007. The
+constants are set by eye to resemble B0005: good for software, worthless as a measurement.
+
+Inside this file current is positive on discharge; each writer turns it to its layout's own sign.
+"""
+
+import argparse
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+from scipy.io import savemat
+
+Floats = npt.NDArray[np.float64]
+
+
+class Cell(NamedTuple):
+    """What a cell is during one cycle; `series_ohm` is NASA's Re, `transfer_ohm` its Rct."""
+
+    capacity_ah: float
+    series_ohm: float
+    transfer_ohm: float
+    ambient_c: float
+    rise_c_per_w: float  # temperature above ambient, once steady
+
+
+class State(NamedTuple):
+    """What a cell remembers between recordings; `soc` is the state of charge, 0 to 1."""
+
+    soc: float
+    polarisation_v: float
+    temperature_c: float
+
+
+class Samples(NamedTuple):
+    """Equally long vectors; `current_a` flowed during the `step_s` seconds before its sample."""
+
+    step_s: Floats
+    current_a: Floats
+    voltage_v: Floats
+    soc: Floats
+    polarisation_v: Floats
+    temperature_c: Floats
+
+    @property
+    def end(self) -> State:
+        last = (self.soc[-1], self.polarisation_v[-1], self.temperature_c[-1])
+        return State(*map(float, last))
+
+
+AGING = Cell(2.0, 0.046, 0.069, 24.0, 26.0)  # still air
+RANDOMIZED = Cell(2.1, 0.046, 0.069, 38.4, 16.0)  # a chamber with a fan
+FULL_V = 4.2  # end of the constant-current part of every charge
+REFERENCE_CUTOFF_V = 2.7  # NASA counts capacity down to here, whatever a cell's own cut-off
+RC_TAU_S = 90.0
+HEAT_TAU_S = 900.0
+LEAD_OHM = 0.45  # Voltage_load and Voltage_charge are taken at the far end of the leads
+FADE_SPAN = 160  # cycles over which the fade of a cell is quoted
+INTERVALS_S = (18.1, 9.4, 14.0)  # between discharge samples, one block of cycles after another
+BLOCK = 56  # cycles; the sign of Current_load changes with each, as it does within NASA's files
+FREQUENCIES_HZ = np.geomspace(5000.0, 0.1, 48)  # NASA's sweep
+
+
+def open_circuit_voltage(soc: Floats) -> Floats:
+    """Volts at rest of an oxide cell: 4.2 at `soc` 1, a steep fall near 0."""
+    plateau = 3.566 + 0.622 * soc - 0.878 * soc**2 + 0.890 * soc**3
+    return plateau - 0.668 * np.exp(-soc / 0.035)
+
+
+def resistance_factor(soc: Floats) -> Floats:
+    """How many times its usual resistance a cell has: nearly empty, ions run short."""
+    return 1.0 + 2.5 * np.exp(-soc / 0.06)
+
+
+def lag(step_s: Floats, target: Floats, tau_s: float, start: float) -> Floats:
+    """First-order lag, exact for a `target` that is constant over each step; all [n]."""
+    value, values = start, []
+    for keep, goal in zip(np.exp(-step_s / tau_s).tolist(), target.tolist(), strict=True):
+        value = goal + (value - goal) * keep
+        values.append(value)
+    return np.array(values)
+
+
+def respond(cell: Cell, state: State, step_s: Floats, current_a: Floats) -> Samples:
+    """What `cell` does under a given current; `step_s` and `current_a` [n]."""
+    soc = state.soc - np.cumsum(step_s * current_a) / (3600.0 * cell.capacity_ah)
+    factor = resistance_factor(soc)
+    settled = current_a * cell.transfer_ohm * factor
+    polarisation = lag(step_s, settled, RC_TAU_S, state.polarisation_v)
+    drop = current_a * cell.series_ohm * factor + polarisation
+    warm = cell.ambient_c + cell.rise_c_per_w * np.abs(current_a * drop)
+    temperature = lag(step_s, warm, HEAT_TAU_S, state.temperature_c)
+    voltage = open_circuit_voltage(soc) - drop
+    return Samples(step_s, current_a, voltage, soc, polarisation, temperature)
+
+
+def rest(cell: Cell, state: State, count: int, interval_s: float) -> Samples:
+    return respond(cell, state, np.full(count, interval_s), np.zeros(count))
+
+
+def discharge(cell: Cell, state: State, step_s: Floats, amperes: float, cutoff_v: float) -> Samples:
+    """Constant current over `step_s` [n], or up to the first sample at `cutoff_v` or below."""
+    samples = respond(cell, state, step_s, np.full(step_s.size, amperes))
+    reached = np.flatnonzero(samples.voltage_v <= cutoff_v)
+    end = int(reached[0]) + 1 if reached.size else step_s.size
+    return Samples(*(vector[:end] for vector in samples))
+
+
+def steps_to_empty(cell: Cell, state: State, amperes: float, interval_s: float) -> Floats:
+    """Enough steps to run the cell past empty, whatever the cut-off."""
+    seconds = (state.soc + 0.1) * 3600.0 * cell.capacity_ah / amperes
+    return np.full(int(seconds / interval_s) + 2, interval_s)
+
+
+def charge(cell: Cell, state: State, amperes: float, end_a: float, interval_s: float) -> Samples:
+    """Constant current to 4.2 V, then constant voltage until the current falls to `end_a`.
+
+    The RC pair has settled long before 4.2 V, so current depends on the state of charge alone, and
+    integrating dt = capacity / current over it gives the whole charge without stepping in time.
+    """
+    soc = np.linspace(state.soc, 1.0, 2000)
+    ohm = (cell.series_ohm + cell.transfer_ohm) * resistance_factor(soc)
+    current = np.clip((FULL_V - open_circuit_voltage(soc)) / ohm, end_a, amperes)
+    current = current[: max(1, int((current > end_a).sum()))]
+    spent_s = (soc[1] - soc[0]) * 3600.0 * cell.capacity_ah * 2.0 / (current[1:] + current[:-1])
+    clock_s = np.concatenate([[0.0], np.cumsum(spent_s)])
+    middle_s = np.arange(interval_s / 2, max(clock_s[-1], interval_s), interval_s)
+    current = np.interp(middle_s, clock_s, current)
+    samples = respond(cell, state, np.full(middle_s.size, interval_s), -current)
+    held = np.where(current < amperes, FULL_V, np.minimum(samples.voltage_v, FULL_V))
+    return samples._replace(voltage_v=held)
+
+
+def rest_days(seed: int, cycles: int) -> Floats:
+    """Days of rest before each cycle, [cycles], mostly 0; all cells of one run rest together."""
+    rng = np.random.default_rng(seed)
+    days = np.zeros(cycles)
+    at = int(rng.integers(15, 31))
+    while at < cycles:
+        days[at] = rng.uniform(2.0, 12.0)
+        at += int(rng.integers(20, 41))
+    return days
+
+
+def lifetime(typical: Cell, cycle: Floats, days: Floats, rng: np.random.Generator) -> list[Cell]:
+    """One cell as it is in each `cycle` [n]: it fades, and rests of `days` [n] give some back."""
+    if not cycle.size:
+        raise ValueError("a simulated cell needs at least one cycle")
+    first_ah = typical.capacity_ah * rng.uniform(0.965, 1.03)
+    series, transfer, gain = rng.uniform(0.9, 1.1, 3)
+    kept = np.exp(-rng.uniform(0.30, 0.44) * (cycle / FADE_SPAN) ** rng.uniform(1.05, 1.25))
+    capacity_ah = first_ah * kept + rng.normal(0.0, 0.002, cycle.size)
+    for at in np.flatnonzero(days):
+        jump_ah = gain * (0.012 + 0.034 * (1.0 - np.exp(-days[at] / 5.0)))
+        capacity_ah[at:] += jump_ah * np.exp(-(cycle[at:] - cycle[at]) / 4.0)
+    series_ohm = typical.series_ohm * series * (1.9 - 0.9 * kept)
+    transfer_ohm = typical.transfer_ohm * transfer * (1.7 - 0.7 * kept)
+    worn = np.stack([capacity_ah, series_ohm, transfer_ohm], axis=1)  # [n, 3]
+    return [Cell(c, s, t, typical.ambient_c, typical.rise_c_per_w) for c, s, t in worn.tolist()]
+
+
+def noisy(rng: np.random.Generator, values: Floats, sigma: float) -> Floats:
+    """`values` [n] as a 1xn matrix with noise on it: MATLAB knows no vectors."""
+    return (values + rng.normal(0.0, sigma, values.size)).reshape(1, -1)
+
+
+def structs(records: list[dict[str, Any]]) -> npt.NDArray[np.void]:
+    """A 1xN MATLAB struct array; all records have the fields of the first, in its order."""
+    array = np.empty((1, len(records)), dtype=[(name, object) for name in records[0]])
+    for at, record in enumerate(records):
+        array[0, at] = tuple(record.values())
+    return array
+
+
+def save(path: Path, name: str, content: dict[str, Any]) -> None:
+    # Opened here because savemat adds ".mat" to names and hides why a file cannot be written.
+    with path.open("wb") as file:
+        savemat(file, {name: content}, do_compression=True)
+
+
+def charge_record(samples: Samples, rng: np.random.Generator) -> dict[str, Any]:
+    """`data` of a charge, with the current spike that NASA's charger shows on its second sample."""
+    current, voltage = -samples.current_a, samples.voltage_v.copy()
+    current[1] = -3.7
+    voltage[1] -= 0.33
+    at_charger = np.where(current != 0.0, voltage + LEAD_OHM * current, 0.003)
+    return {
+        "Voltage_measured": noisy(rng, voltage, 0.001),
+        "Current_measured": noisy(rng, current, 0.0015),
+        "Temperature_measured": noisy(rng, samples.temperature_c, 0.01),
+        "Current_charge": current.round(3).reshape(1, -1),
+        "Voltage_charge": at_charger.round(3).reshape(1, -1),
+        "Time": (np.cumsum(samples.step_s) - samples.step_s[0]).round(3).reshape(1, -1),
+    }
+
+
+def discharge_record(samples: Samples, sign: int, rng: np.random.Generator) -> dict[str, Any]:
+    """`data` of a discharge; `sign` is that of Current_load, in the real files no guide either.
+
+    Capacity is NASA's: charge from the start to the first sample below 2.7 V under load, inclusive.
+    """
+    time_s = (np.cumsum(samples.step_s) - samples.step_s[0]).round(3).reshape(1, -1)
+    voltage = noisy(rng, samples.voltage_v, 0.0005)
+    current = noisy(rng, -samples.current_a, 0.002)
+    on = samples.current_a.reshape(1, -1) > 0.0
+    end = int(np.flatnonzero(on & (voltage < REFERENCE_CUTOFF_V))[0]) + 1
+    capacity_ah = np.trapezoid(-current[0, :end], time_s[0, :end]) / 3600.0
+    return {
+        "Voltage_measured": voltage,
+        "Current_measured": current,
+        "Temperature_measured": noisy(rng, samples.temperature_c, 0.01),
+        "Current_load": np.where(on, sign * 1.9982, -0.0006),
+        "Voltage_load": np.where(on, voltage + LEAD_OHM * current, 0.0).round(3),
+        "Time": time_s,
+        "Capacity": capacity_ah,
+    }
+
+
+def impedance_record(cell: Cell, rng: np.random.Generator) -> dict[str, Any]:
+    """`data` of an impedance test: series resistance, then charge transfer as a flat semicircle."""
+    arc = 1.0 / (1.0 + (1j * FREQUENCIES_HZ * 0.05) ** 0.6)
+    scatter = rng.normal(0.0, 0.001, (4, 48, 2)) @ np.array([1.0, 1j])  # [4, 48]
+    impedance = cell.series_ohm + cell.transfer_ohm * arc + scatter[0]
+    sense = 820.0 - 40.0j + 5000.0 * scatter[1]
+    battery = sense / (2.3 + 0.1j + 50.0 * scatter[2])
+    rectified = (impedance + scatter[3])[:8:-1]  # 39 of 48: low frequencies first, fastest left out
+    return {
+        "Sense_current": sense.reshape(1, -1),
+        "Battery_current": battery.reshape(1, -1),
+        "Current_ratio": (sense / battery).reshape(1, -1),
+        "Battery_impedance": impedance.reshape(-1, 1),
+        "Rectified_Impedance": rectified.reshape(-1, 1),
+        "Re": cell.series_ohm * rng.normal(1.0, 0.01),
+        "Rct": cell.transfer_ohm * rng.normal(1.0, 0.01),
+    }
+
+
+def simulate_aging(path: Path, *, seed: int, cycles: int = 168) -> None:
+    """Write one cell of the "Li-ion Battery Aging" layout to `path`; its stem is the battery id.
+
+    Charged at 1.5 A to 4.2 V and 20 mA, discharged at 2 A to 2.7 V, `cycles` times at 24 degrees C.
+    The same seed and stem give the same values; another stem gives another cell, which rests before
+    the same cycles. Raises OSError where `path` cannot be written, ValueError without a cycle.
+    """
+    rng = np.random.default_rng([seed, crc32(path.stem.encode())])
+    recordings: list[dict[str, Any]] = []
+    clock, state = datetime(2008, 4, 2, 13, 8, 17, 921000), State(0.3, 0.0, AGING.ambient_c)
+
+    def record(kind: str, data: dict[str, Any]) -> None:
+        nonlocal clock
+        second = clock.second + round(clock.microsecond / 1e6, 3)
+        date = [clock.year, clock.month, clock.day, clock.hour, clock.minute, second]
+        head = {"type": kind, "ambient_temperature": AGING.ambient_c, "time": np.array([date])}
+        recordings.append(head | {"data": data})
+        spent_s = float(data["Time"][0, -1]) if "Time" in data else 600.0
+        clock += timedelta(seconds=spent_s + float(rng.uniform(300.0, 900.0)))
+
+    def charged(cell: Cell, state: State) -> State:
+        first = rest(cell, state, 1, 3.0)
+        spike = respond(cell, first.end, np.full(2, 3.0), np.full(2, -1.5))
+        body = charge(cell, spike.end, 1.5, 0.02, 40.0)
+        parts = (first, spike, body, rest(cell, body.end, 3, 10.0))
+        samples = Samples(*map(np.concatenate, zip(*parts, strict=True)))
+        record("charge", charge_record(samples, rng))
+        return samples.end
+
+    days = rest_days(seed, cycles)
+    for index, cell in enumerate(lifetime(AGING, np.arange(float(cycles)), days, rng)):
+        state = charged(cell, State(state.soc, 0.0, cell.ambient_c + rng.normal(0.4, 0.3)))
+        if days[index]:  # a cell left alone loses a little, and is topped up before it goes on
+            clock += timedelta(days=float(days[index]))
+            state = charged(cell, State(state.soc - 0.003 * days[index], 0.0, cell.ambient_c))
+        tested = index >= 20 and index % 8 == 4
+        if tested:
+            record("impedance", impedance_record(cell, rng))
+        block = index // BLOCK
+        interval_s = INTERVALS_S[block % len(INTERVALS_S)]
+        before = rest(cell, state, int(rng.integers(1, 3)), interval_s)
+        step_s = steps_to_empty(cell, before.end, 2.0, interval_s)
+        step_s += rng.uniform(-0.3, 0.6, step_s.size)
+        # Cut a little below 2.7 V, so that noise cannot lift the last sample above it.
+        loaded = discharge(cell, before.end, step_s, 2.0, REFERENCE_CUTOFF_V - 0.005)
+        parts = (before, loaded, rest(cell, loaded.end, int(300.0 / interval_s), interval_s))
+        samples = Samples(*map(np.concatenate, zip(*parts, strict=True)))
+        record("discharge", discharge_record(samples, 1 if block % 2 else -1, rng))
+        state = samples.end
+        if tested:
+            record("impedance", impedance_record(cell, rng))
+    save(path, path.stem, {"cycle": structs(recordings)})
+
+
+def simulate_randomized(
+    path: Path, *, seed: int, reference_discharges: int = 8, walks_between: int = 6
+) -> None:
+    """Write one cell of the "Randomized Battery Usage" layout (after RW26) to `path`.
+
+    Reference discharges at 1 A to 3.2 V, and between each two of them `walks_between` random walks:
+    one-minute discharges of 0.5-5 A until 3.2 V, then a charge. Seed, stem and errors: as above.
+    """
+    rng = np.random.default_rng([seed, crc32(path.stem.encode())])
+    cycle = np.arange(float(reference_discharges)) * (walks_between + 1)
+    cells = lifetime(RANDOMIZED, cycle, np.zeros(cycle.size), rng)
+    steps: list[dict[str, Any]] = []
+    start, now_s = datetime(2014, 11, 14, 17, 25, 43), 0.0
+
+    def record(comment: str, kind: str, samples: Samples) -> State:
+        nonlocal now_s
+        relative_s = (np.cumsum(samples.step_s) - samples.step_s[0] + 0.01).reshape(1, -1)
+        step = {
+            "comment": comment,
+            "type": kind,
+            "relativeTime": relative_s.round(2),
+            "time": (now_s + relative_s).round(2),
+            "voltage": noisy(rng, samples.voltage_v, 0.0005).round(3),
+            "current": noisy(rng, samples.current_a, 0.0005).round(3),
+            "temperature": noisy(rng, samples.temperature_c, 0.01).round(5),
+            "date": (start + timedelta(seconds=now_s)).strftime("%d-%b-%Y %H:%M:%S"),
+        }
+        steps.append(step)
+        now_s += float(samples.step_s.sum())
+        return samples.end
+
+    def walk(cell: Cell, state: State) -> State:
+        low_v = np.inf
+        while low_v > 3.2:
+            pause = rest(cell, state, 2, float(rng.uniform(0.1, 0.5)))
+            state = record("rest (random walk)", "R", pause)
+            amperes = 0.5 + 0.5 * round(9.0 * float(rng.beta(2.5, 1.5)))
+            samples = discharge(cell, state, np.full(31, 2.0), amperes, 3.2)
+            state = record("discharge (random walk)", "D", samples)
+            low_v = float(samples.voltage_v[-1])
+        return record("rest post random walk discharge", "R", rest(cell, state, 61, 60.0))
+
+    after_walk = "charge (after random walk discharge)"
+    state = State(0.8, 0.0, RANDOMIZED.ambient_c)
+    state = record(after_walk, "C", charge(cells[0], state, 2.0, 0.01, 60.0))
+    for number, cell in enumerate(cells, start=1):
+        state = record("rest prior reference discharge", "R", rest(cell, state, 6, 60.0))
+        step_s = steps_to_empty(cell, state, 1.0, 10.0)
+        state = record("reference discharge", "D", discharge(cell, state, step_s, 1.0, 3.2))
+        state = record("rest post reference discharge", "R", rest(cell, state, 91, 60.0))
+        state = record("reference charge", "C", charge(cell, state, 2.0, 0.01, 60.0))
+        state = record("rest post reference charge", "R", rest(cell, state, 6, 60.0))
+        for _ in range(walks_between if number < reference_discharges else 0):
+            state = walk(cell, state)
+            state = record(after_walk, "C", charge(cell, state, 2.0, 0.01, 60.0))
+    content = {
+        "step": structs(steps),
+        "procedure": "Simulated skewed high random walk discharge at 40 degrees C",
+        "description": "Synthetic cell, not a measurement: random discharging pulses of 0.5-5 A, "
+        "skewed towards the higher end, down to 3.2 V; then charged to 4.2 V",
+    }
+    save(path, "data", content)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns its exit status."""
+    summary = "Write synthetic battery recordings in NASA's two .mat layouts."
+    parser = argparse.ArgumentParser(prog="python -m loader.simulate", description=summary)
+    parser.add_argument("folder", metavar="DIR", type=Path, help="where to write; made if missing")
+    for name, default, meaning in (
+        ("aging", 4, "cells cycled at constant current: S0001.mat, ..."),
+        ("randomized", 1, "cells under random load: SRW1.mat, ..."),
+        ("cycles", 168, "discharges per aging cell"),
+        ("seed", 0, "another seed, other cells"),
+    ):
+        text = f"{meaning} (default {default})"
+        parser.add_argument(f"--{name}", metavar="N", type=int, default=default, help=text)
+    options = parser.parse_args(arguments)
+    if min(options.aging, options.randomized, options.seed) < 0 or options.cycles < 1:
+        parser.error("numbers must not be negative, and --cycles must be at least 1")
+    folder: Path = options.folder
+    aging = [folder / f"S{number + 1:04d}.mat" for number in range(options.aging)]
+    randomized = [folder / f"SRW{number + 1}.mat" for number in range(options.randomized)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in aging + randomized:
+            if path in aging:
+                simulate_aging(path, seed=options.seed, cycles=options.cycles)
+            else:
+                simulate_randomized(path, seed=options.seed)
+            print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
+    except OSError as error:
+        where = error.filename or folder
+        print(f"loader.simulate: cannot write {where}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+-- The contract between the loader and dbt: every recording as its file has it, one row each.
+-- Signs, units and oddities are the file's own; the dbt staging views bring them to one convention.
+
+create schema if not exists staging;
+
+create table if not exists staging.source_file (
+    battery_id text primary key,
+    file_name text not null,
+    sha256 text not null,
+    size_bytes bigint not null,
+    layout text not null,
+    procedure text,
+    description text,
+    recordings integer not null,
+    samples bigint not null,
+    loaded_at timestamptz not null default now()
+);
+create index if not exists source_file_sha256 on staging.source_file (sha256);
+comment on table staging.source_file is 'One row per battery: the file its recordings came from';
+comment on column staging.source_file.battery_id is 'Battery, as the file names it (B0005); the file''s own name where its layout has none (RW26)';
+comment on column staging.source_file.file_name is 'Name of the file, without its folder';
+comment on column staging.source_file.sha256 is 'SHA-256 of the file''s bytes, hexadecimal';
+comment on column staging.source_file.size_bytes is 'Size of the file, bytes';
+comment on column staging.source_file.layout is 'Which reader read it: aging or randomized';
+comment on column staging.source_file.procedure is 'Name of the test procedure, where the file tells it';
+comment on column staging.source_file.description is 'The file''s own description of the test';
+comment on column staging.source_file.recordings is 'Recordings loaded from the file, a count';
+comment on column staging.source_file.samples is 'Samples over time in those recordings, a count';
+comment on column staging.source_file.loaded_at is 'When the load was committed';
+
+create table if not exists staging.aging_recording (
+    battery_id text not null,
+    recording_index integer not null,
+    recording_type text not null,
+    ambient_temperature_c double precision,
+    date_vector double precision [] not null,
+    time_s double precision [] not null,
+    voltage_measured_v double precision [] not null,
+    current_measured_a double precision [] not null,
+    temperature_measured_c double precision [] not null,
+    voltage_charge_v double precision [],
+    current_charge_a double precision [],
+    voltage_load_v double precision [],
+    current_load_a double precision [],
+    capacity_ah double precision,
+    primary key (battery_id, recording_index)
+);
+comment on table staging.aging_recording is 'One row per charge or discharge of NASA''s aging cells';
+comment on column staging.aging_recording.battery_id is 'Battery (B0005)';
+comment on column staging.aging_recording.recording_index is 'Position in the file, from 1; shared with aging_impedance';
+comment on column staging.aging_recording.recording_type is 'charge or discharge';
+comment on column staging.aging_recording.ambient_temperature_c is 'Ambient temperature as stated in the file, °C';
+comment on column staging.aging_recording.date_vector is 'Start: year, month, day, hour, minute, second with fraction';
+comment on column staging.aging_recording.time_s is 'Time since the start of the recording, s';
+comment on column staging.aging_recording.voltage_measured_v is 'Voltage at the battery, V';
+comment on column staging.aging_recording.current_measured_a is 'Current at the battery, A; negative on discharge';
+comment on column staging.aging_recording.temperature_measured_c is 'Temperature of the battery, °C';
+comment on column staging.aging_recording.voltage_charge_v is 'Voltage at the charger, V; charges only';
+comment on column staging.aging_recording.current_charge_a is 'Current at the charger, A; charges only';
+comment on column staging.aging_recording.voltage_load_v is 'Voltage at the load, V; discharges only';
+comment on column staging.aging_recording.current_load_a is 'Current at the load, A, of no constant sign; discharges only';
+comment on column staging.aging_recording.capacity_ah is 'Capacity as the file states it, Ah; null where empty; discharges only';
+
+create table if not exists staging.aging_impedance (
+    battery_id text not null,
+    recording_index integer not null,
+    ambient_temperature_c double precision,
+    date_vector double precision [] not null,
+    sense_current_re_a double precision [] not null,
+    sense_current_im_a double precision [] not null,
+    battery_current_re_a double precision [] not null,
+    battery_current_im_a double precision [] not null,
+    current_ratio_re double precision [] not null,
+    current_ratio_im double precision [] not null,
+    battery_impedance_re_ohm double precision [] not null,
+    battery_impedance_im_ohm double precision [] not null,
+    rectified_impedance_re_ohm double precision [] not null,
+    rectified_impedance_im_ohm double precision [] not null,
+    electrolyte_resistance_re_ohm double precision,
+    electrolyte_resistance_im_ohm double precision,
+    charge_transfer_resistance_re_ohm double precision,
+    charge_transfer_resistance_im_ohm double precision,
+    primary key (battery_id, recording_index)
+);
+comment on table staging.aging_impedance is 'One row per impedance sweep of NASA''s aging cells; re and im are real and imaginary parts';
+comment on column staging.aging_impedance.battery_id is 'Battery (B0005)';
+comment on column staging.aging_impedance.recording_index is 'Position in the file, from 1; shared with aging_recording';
+comment on column staging.aging_impedance.ambient_temperature_c is 'Ambient temperature as stated in the file, °C';
+comment on column staging.aging_impedance.date_vector is 'Start: year, month, day, hour, minute, second with fraction';
+comment on column staging.aging_impedance.sense_current_re_a is 'Current in the sense branch, A, by frequency';
+comment on column staging.aging_impedance.sense_current_im_a is 'Current in the sense branch, A, by frequency';
+comment on column staging.aging_impedance.battery_current_re_a is 'Current in the battery branch, A, by frequency';
+comment on column staging.aging_impedance.battery_current_im_a is 'Current in the battery branch, A, by frequency';
+comment on column staging.aging_impedance.current_ratio_re is 'Ratio of the two currents, without unit, by frequency';
+comment on column staging.aging_impedance.current_ratio_im is 'Ratio of the two currents, without unit, by frequency';
+comment on column staging.aging_impedance.battery_impedance_re_ohm is 'Impedance computed from raw data, ohm, by frequency';
+comment on column staging.aging_impedance.battery_impedance_im_ohm is 'Impedance computed from raw data, ohm, by frequency';
+comment on column staging.aging_impedance.rectified_impedance_re_ohm is 'Impedance calibrated and smoothed, ohm, by frequency';
+comment on column staging.aging_impedance.rectified_impedance_im_ohm is 'Impedance calibrated and smoothed, ohm, by frequency';
+comment on column staging.aging_impedance.electrolyte_resistance_re_ohm is 'Fitted electrolyte resistance (Re), ohm';
+comment on column staging.aging_impedance.electrolyte_resistance_im_ohm is 'Imaginary part of Re, ohm; not zero where the fit failed';
+comment on column staging.aging_impedance.charge_transfer_resistance_re_ohm is 'Fitted charge-transfer resistance (Rct), ohm; 1e5 where contact was lost';
+comment on column staging.aging_impedance.charge_transfer_resistance_im_ohm is 'Imaginary part of Rct, ohm; not zero where the fit failed';
+
+create table if not exists staging.randomized_step (
+    battery_id text not null,
+    recording_index integer not null,
+    comment text not null,
+    step_type text not null,
+    date text not null,
+    relative_time_s double precision [] not null,
+    time_s double precision [] not null,
+    voltage_v double precision [] not null,
+    current_a double precision [] not null,
+    temperature_c double precision [] not null,
+    primary key (battery_id, recording_index)
+);
+comment on table staging.randomized_step is 'One row per step of NASA''s randomized-usage cells';
+comment on column staging.randomized_step.battery_id is 'Battery (RW26), from the name of the file';
+comment on column staging.randomized_step.recording_index is 'Position in the file, from 1';
+comment on column staging.randomized_step.comment is 'What the step was for, in the file''s words';
+comment on column staging.randomized_step.step_type is 'C charge, D discharge or R rest';
+comment on column staging.randomized_step.date is 'Start, as the file writes it: 14-Nov-2014 17:25:43';
+comment on column staging.randomized_step.relative_time_s is 'Time since the start of the step, s; not strictly increasing everywhere';
+comment on column staging.randomized_step.time_s is 'Time since the start of the experiment, s';
+comment on column staging.randomized_step.voltage_v is 'Voltage at the battery, V';
+comment on column staging.randomized_step.current_a is 'Current at the battery, A; positive on discharge';
+comment on column staging.randomized_step.temperature_c is 'Temperature of the battery, °C';
+
+-- Arrays of floats hardly compress, and compressing them costs three times the rest of the load.
+do $$
+declare
+    wide record;
+begin
+    for wide in
+        select attrelid::regclass as relation, attname as name
+        from pg_attribute
+        where attrelid in (select oid from pg_class where relnamespace = 'staging'::regnamespace)
+            and atttypid = 'double precision[]'::regtype
+            and attstorage <> 'e'
+    loop
+        execute format('alter table %s alter column %I set storage external', wide.relation, wide.name);
+    end loop;
+end $$;
