@@ -190,7 +190,7 @@ def save(path: Path, name: str, content: dict[str, Any]) -> None:
 
 def charge_record(samples: Samples, rng: np.random.Generator) -> dict[str, Any]:
     """`data` of a charge, with the current spike that NASA's charger shows on its second sample."""
-    current, voltage = -samples.current_a, samples.voltage_v.copy()
+    current, voltage = -samples.current_a, np.minimum(samples.voltage_v, FULL_V)
     current[1] = -3.7
     voltage[1] -= 0.33
     at_charger = np.where(current != 0.0, voltage + LEAD_OHM * current, 0.003)

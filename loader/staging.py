@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from psycopg2.extensions import connection
 
-from loader.matlab import Battery
+from loader.matlab import Battery, Samples
 
 CONTRACT = (Path(__file__).parent / "staging.sql").read_text(encoding="utf-8")
 FLOAT8_OID = 701
@@ -94,14 +94,14 @@ def encode(rows: Iterable[tuple[Any, ...]]) -> Iterator[bytes]:
     yield struct.pack(">h", -1)
 
 
-def _field(value: Any) -> bytes:
+def _field(value: str | int | float | Samples | None) -> bytes:
     if value is None:
         return struct.pack(">i", -1)
     if isinstance(value, np.ndarray):
         elements = np.empty(value.size, ELEMENT)
         elements["bytes"] = 8
         elements["value"] = value
-        payload = elements.tobytes()
+        payload: bytes = elements.tobytes()
         if not payload:  # an empty array has no dimensions
             return struct.pack(">iiiI", 12, 0, 0, FLOAT8_OID)
         head = struct.pack(">iiIii", 1, 0, FLOAT8_OID, value.size, 1)

@@ -76,7 +76,10 @@ final as (
         is_capacity_recorded,
         cut_off is not null as is_cut_off_reached,
         last_sample - load_on + 1 as samples,
-        case when load_on > 1 then voltage_v[load_on - 1] else voltage_before_v end as rest_voltage_v,
+        case
+            when load_on > 1 then voltage_v[load_on - 1]
+            else voltage_before_v
+        end as rest_voltage_v,
         voltage_v[last_sample] as last_voltage_v,
         time_s[load_on] as load_on_s,
         time_s[last_sample] as load_off_s,

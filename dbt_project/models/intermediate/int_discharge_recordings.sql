@@ -43,7 +43,7 @@ randomized_ordered as (
         case
             when
                 charges = lag(charges) over earlier
-                and activity is not distinct from lag(activity) over earlier
+                and coalesce(activity, '') = coalesce(lag(activity) over earlier, '')
                 then 0
             else 1
         end as is_first_step
@@ -76,7 +76,9 @@ united as (
     select
         battery_id,
         recording_index,
-        sum(is_first_step) over (partition by battery_id order by recording_index) as discharge_index,
+        sum(is_first_step) over (
+            partition by battery_id order by recording_index
+        ) as discharge_index,
         activity,
         started_at,
         charges > 0 as is_charge_recorded,

@@ -1,0 +1,1 @@
+"""From cycle_series to a forecast: training, evaluation, and the forecast itself."""
