@@ -1,0 +1,163 @@
+"""A real Postgres for every test: built once per run, cloned per test."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection, make_dsn, parse_dsn
+
+import database
+from loader import simulate
+
+ROOT = Path(__file__).parents[1]
+NASA = Path(os.environ["BATTERY_DATA"]).resolve() if os.environ.get("BATTERY_DATA") else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if NASA is None:
+        skip = pytest.mark.skip(reason="BATTERY_DATA does not name a folder with NASA's files")
+        for item in items:
+            if "nasa" in item.keywords:
+                item.add_marker(skip)
+
+
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the project as a user would, in the root of the checkout."""
+    if command[0] == "python":
+        command = (sys.executable, *command[1:])
+    if command[0] == "dbt":
+        command = (str(Path(sys.executable).parent / "dbt"), "--no-use-colors", *command[1:])
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PWD": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+def build(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run dbt against a database; its artifacts go to a folder of their own per database."""
+    target = f"target/{parse_dsn(url)['dbname']}"
+    return run(
+        "dbt", "build", "--project-dir", "dbt_project", "--target-path", target, *arguments,
+        DATABASE_URL=url,
+    )  # fmt: skip
+
+
+class Server:
+    """The server that tests use, and the databases they make in it."""
+
+    def __init__(self) -> None:
+        self.url = database.url()
+        self._made = 0
+
+    def create(self, template: str | None = None) -> str:
+        """Create a database and return its URL."""
+        self._made += 1
+        name = f"test_{os.getpid()}_{self._made}"
+        source = f' template "{parse_dsn(template)["dbname"]}"' if template else ""
+        self._execute(f'create database "{name}"{source}')
+        return self.named(name)
+
+    def drop(self, url: str) -> None:
+        self._execute(f'drop database "{parse_dsn(url)["dbname"]}" with (force)')
+
+    def named(self, name: str) -> str:
+        """Return the URL of another database on this server."""
+        parts = parse_dsn(make_dsn(self.url))
+        host = parts.get("host", "")
+        place = f"?host={host}" if host.startswith("/") else ""
+        login = parts.get("user", "") + (f":{parts['password']}" if "password" in parts else "")
+        port = f":{parts['port']}" if "port" in parts else ""
+        return f"postgresql://{login}@{'' if place else host}{port}/{name}{place}"
+
+    def _execute(self, statement: str) -> None:
+        with closing(psycopg2.connect(self.url)) as opened:
+            opened.autocommit = True
+            opened.cursor().execute(statement)
+
+
+@pytest.fixture(scope="session")
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with three simulated aging cells and a randomized one."""
+    folder = tmp_path_factory.mktemp("recordings")
+    for name in ("S0001", "S0002", "S0003"):
+        simulate.simulate_aging(folder / f"{name}.mat", seed=0, cycles=60)
+    simulate.simulate_randomized(folder / "SRW1.mat", seed=0, reference_discharges=3)
+    return folder
+
+
+def _built(server: Server, folder: Path) -> Iterator[str]:
+    url = server.create()
+    loaded = run("python", "-m", "loader", str(folder), DATABASE_URL=url)
+    assert loaded.returncode == 0, loaded.stderr
+    made = build(url)
+    assert made.returncode == 0, made.stdout
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture(scope="session")
+def simulated_template(server: Server, recordings: Path) -> Iterator[str]:
+    yield from _built(server, recordings)
+
+
+@pytest.fixture(scope="session")
+def nasa_template(server: Server) -> Iterator[str]:
+    assert NASA is not None
+    yield from _built(server, NASA)
+
+
+def _cloned(server: Server, template: str | None, patch: pytest.MonkeyPatch) -> Iterator[str]:
+    url = server.create(template)
+    patch.setenv("DATABASE_URL", url)
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture
+def empty(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty database, named by DATABASE_URL."""
+    yield from _cloned(server, None, monkeypatch)
+
+
+@pytest.fixture
+def simulated(
+    server: Server, simulated_template: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """A database with the simulated cells loaded and built, named by DATABASE_URL."""
+    yield from _cloned(server, simulated_template, monkeypatch)
+
+
+@pytest.fixture
+def nasa(server: Server, nasa_template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A database with NASA's cells loaded and built, named by DATABASE_URL."""
+    yield from _cloned(server, nasa_template, monkeypatch)
+
+
+@pytest.fixture
+def sql(request: pytest.FixtureRequest) -> Iterator[connection]:
+    """A connection to the database that the test has asked for."""
+    name = next(it for it in ("nasa", "simulated", "empty") if it in request.fixturenames)
+    with closing(psycopg2.connect(request.getfixturevalue(name))) as opened:
+        opened.autocommit = True
+        yield opened
+
+
+def rows(opened: connection, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
+    """Return what a query answers."""
+    with opened.cursor() as cursor:
+        cursor.execute(query, values)
+        return cursor.fetchall()
