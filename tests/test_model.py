@@ -1,0 +1,152 @@
+"""Training, on simulated and on NASA's cells, and what it must never do."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from psycopg2.extensions import connection
+
+from model import data, forecast, train
+from model.config import Config
+from model.data import ModelError, Series
+from tests.conftest import rows, run
+
+SMALL = Config(train=("S0001", "S0002"), test=("S0003",), window=10, epochs=3)
+
+
+def series(soh: list[float], battery_id: str = "B1") -> Series:
+    cycles = len(soh)
+    return Series(
+        battery_id=battery_id,
+        cycle_index=np.arange(1, cycles + 1),
+        features=np.arange(cycles * 2, dtype=float).reshape(cycles, 2),
+        soh=np.array(soh),
+    )
+
+
+def test_a_window_never_sees_the_cycle_it_predicts() -> None:
+    made = data.windows(series([0.9, 0.8, 0.7, 0.6, 0.5]), window=2)
+    assert made.cycle_index.tolist() == [3, 4, 5]
+    assert made.target.tolist() == [0.7, 0.6, 0.5]
+    assert made.last_soh.tolist() == [0.8, 0.7, 0.6]
+    assert made.inputs[0].tolist() == [[0, 1], [2, 3]]  # cycles 1 and 2
+    assert made.inputs[-1].tolist() == [[4, 5], [6, 7]]  # cycles 3 and 4
+
+
+def test_cycles_without_truth_are_inputs_but_never_targets() -> None:
+    nan = float("nan")
+    made = data.windows(series([0.9, nan, nan, 0.6, nan]), window=2)
+    assert made.cycle_index.tolist() == [4]
+    assert made.last_soh.tolist() == [0.9]
+    with pytest.raises(ModelError, match="too few cycles"):
+        data.windows(series([nan, nan, nan, 0.6]), window=2)
+
+
+def test_the_future_does_not_change_a_window() -> None:
+    full = series([0.9, 0.8, 0.7, 0.6, 0.5])
+    cut = replace(
+        full, cycle_index=full.cycle_index[:3], features=full.features[:3], soh=full.soh[:3]
+    )
+    made, before = data.windows(full, 2), data.windows(cut, 2)
+    np.testing.assert_array_equal(made.inputs[:1], before.inputs)
+    np.testing.assert_array_equal(made.last_soh[:1], before.last_soh)
+
+
+def test_the_scaling_comes_from_training_batteries_alone(simulated: str, tmp_path: Path) -> None:
+    train.run(SMALL, tmp_path / "a")
+    train.run(replace(SMALL, test=("S0002",), train=("S0001", "S0003")), tmp_path / "b")
+    train.run(replace(SMALL, test=("SRW1",), window=3), tmp_path / "c")
+    train.run(replace(SMALL, window=3), tmp_path / "d")
+    state = {name: torch.load(tmp_path / name / "model.pth", weights_only=True) for name in "abcd"}
+    assert not torch.equal(state["a"]["feature_mean"], state["b"]["feature_mean"])
+    for key, values in state["c"].items():  # another test battery, the same model to the bit
+        if key != "_extra_state":
+            assert torch.equal(values, state["d"][key])
+
+
+def test_training_is_reproducible(simulated: str, tmp_path: Path) -> None:
+    for name, config in (("a", SMALL), ("b", SMALL), ("c", replace(SMALL, seed=1))):
+        train.run(config, tmp_path / name)
+    read = {
+        name: json.loads((tmp_path / name / "metrics.json").read_text())["test"] for name in "abc"
+    }
+    assert read["a"] == read["b"]
+    assert read["a"] != read["c"]
+
+
+def test_the_model_file_is_one_state_dict(simulated: str, tmp_path: Path) -> None:
+    train.run(SMALL, tmp_path)
+    network = forecast.load(tmp_path / "model.pth")
+    assert network.config == SMALL
+    assert not network.training
+    layers = [type(layer).__name__ for layer in network.children()]
+    assert layers == ["LSTM", "Dropout", "LSTM", "Linear"]
+    assert [layer.hidden_size for layer in (network.lstm_1, network.lstm_2)] == [64, 32]
+    assert network.dropout.p == 0.2
+
+
+def test_metrics_and_picture(simulated: str, tmp_path: Path) -> None:
+    train.run(SMALL, tmp_path)
+    report = json.loads((tmp_path / "metrics.json").read_text())
+    for method in ("model", "persistence"):
+        errors = report["test"]["S0003"][method]
+        assert set(errors) == {"rmse", "mae", "mape", "r2", "windows"}
+        assert errors["windows"] == 50
+        assert 0 < errors["mae"] <= errors["rmse"] < 0.2
+    assert report["train"]["S0001"] == {"cycles": 60, "windows": 50}
+    assert report["config"]["seed"] == 0
+    assert "torch" in report["versions"]
+    assert (tmp_path / "forecast_S0003.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--train", "S0001", "--test", "S0001"], "S0001 is in --train and in --test"),
+        (["--train", "NONE", "--test", "S0001"], "cycle_series has no battery NONE"),
+        (["--train", "S0001", "--test", "S0002", "--window", "60"], "S0001 has too few cycles: 60"),
+        (["--train", "S0001", "--test", "S0002", "--features", "charm"], "no feature charm"),
+        (["--train", "S0001", "--test", "S0002", "--epochs", "0"], "--epochs must be above 0"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line(
+    flags: list[str], said: str, simulated: str, tmp_path: Path
+) -> None:
+    made = run("python", "-m", "model.train", "--out", str(tmp_path / "out"), *flags)
+    assert made.returncode == 1
+    assert said in made.stderr
+    assert made.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_database_is_one_line(empty: str, tmp_path: Path) -> None:
+    made = run("python", "-m", "model.train", "--out", str(tmp_path / "out"))
+    assert made.returncode == 1
+    assert "python -m loader PATH" in made.stderr
+    assert made.stderr.count("\n") == 1
+
+
+def test_every_knob_has_a_flag_with_help() -> None:
+    made = run("python", "-m", "model.train", "--help")
+    for name in Config.__dataclass_fields__:
+        assert f"--{name.replace('_', '-')}" in made.stdout
+    assert "None" not in made.stdout
+
+
+@pytest.mark.nasa
+def test_nasa_b0007_from_b0005_and_b0006(nasa: str, sql: connection, tmp_path: Path) -> None:
+    made = run("python", "-m", "model.train", "--out", str(tmp_path))
+    assert made.returncode == 0, made.stderr
+    report = json.loads((tmp_path / "metrics.json").read_text())
+    test = report["test"]["B0007"]
+    assert report["config"]["train"] == ["B0005", "B0006"]
+    assert test["model"]["windows"] == test["persistence"]["windows"] == 118
+    measured = rows(
+        sql, "select soh_target from cycle_series where battery_id = 'B0007' order by cycle_index"
+    )
+    change = np.diff([soh for (soh,) in measured])[49:]
+    assert test["persistence"]["rmse"] == pytest.approx(float(np.sqrt((change**2).mean())))
+    assert test["model"]["rmse"] < 0.015
