@@ -27,12 +27,16 @@ def main() -> int:
     parser.add_argument("battery_id")
     battery_id = parser.parse_args().battery_id
     try:
-        network = forecast.load(Path("artifacts/model.pth"))
+        window = forecast.load(Path("artifacts/model.pth")).window
         with closing(database.connect()) as server:
-            cycles, last = forecast.last_cycles(server, battery_id, network)
+            past = forecast.history(server, battery_id)
     except (ModelError, database.DatabaseError) as error:
         print(error, file=sys.stderr)
         return 1
+    if len(past) < window:
+        print(f"{battery_id} has {len(past)} cycles, {window} are needed", file=sys.stderr)
+        return 1
+    cycles = past[-window:]
     WINDOW_FILE.write_text(json.dumps(cycles), encoding="utf-8")
 
     port = _free_port()
@@ -50,7 +54,7 @@ def main() -> int:
     finally:
         service.terminate()
         service.wait()
-    print(f"\nPOST /predict with cycles {last - len(cycles) + 1} to {last} of {battery_id}:")
+    print(f"\nPOST /predict with cycles {len(past) - window + 1} to {len(past)} of {battery_id}:")
     print(json.dumps(answer, indent=2))
     return 0
 

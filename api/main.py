@@ -12,32 +12,33 @@ from api import problems
 from api.problems import FieldError, ProblemError
 from api.schemas import Cycle, Prediction, Status
 from model import forecast
-from model.forecast import ModelError, Network, TooFewCyclesError, UnknownBatteryError
+from model.forecast import Model, ModelError, UnknownBatteryError
 
 
-class Model:
+class ModelFile:
     """The model file in use: loaded once, and again when the trainer has replaced it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._stamp: tuple[int, int] | None = None
-        self._network: Network | None = None
+        self._stamp: list[tuple[int, int] | None] | None = None
+        self._model: Model | None = None
 
-    def network(self) -> Network:
-        """Return the network, in eval mode; raises ModelError when there is none."""
-        stamp = self._stamp_now()
+    def model(self) -> Model:
+        """Return the model; raises ModelError when there is none."""
+        stamp = [_stamp(self._path), _stamp(forecast.extended_path(self._path))]
         with self._lock:
-            if self._network is None or stamp != self._stamp:
-                self._network, self._stamp = forecast.load(self._path), stamp
-            return self._network
+            if self._model is None or stamp != self._stamp:
+                self._model, self._stamp = forecast.load(self._path), stamp
+            return self._model
 
-    def _stamp_now(self) -> tuple[int, int] | None:
-        try:
-            stat = self._path.stat()
-        except OSError:
-            return None
-        return stat.st_ino, stat.st_mtime_ns
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns
 
 
 app = FastAPI(
@@ -47,26 +48,26 @@ app = FastAPI(
     redoc_url=None,
 )
 problems.install(app)
-model = Model(Path(os.environ.get("MODEL_PATH", "artifacts/model.pth")))
+model_file = ModelFile(Path(os.environ.get("MODEL_PATH", "artifacts/model.pth")))
 
 
-def current_network() -> Network:
+def current_model() -> Model:
     """Give a route the model, or end the request with 503."""
     try:
-        return model.network()
+        return model_file.model()
     except ModelError as error:
         raise ProblemError(503, str(error)) from None
 
 
-CurrentNetwork = Annotated[Network, Depends(current_network)]
+CurrentModel = Annotated[Model, Depends(current_model)]
 
 
 @app.post("/predict", responses=problems.responses(422, 503))
 def predict(
-    cycles: Annotated[list[Cycle], Body(min_length=1, max_length=1000)], network: CurrentNetwork
+    cycles: Annotated[list[Cycle], Body(min_length=1, max_length=1000)], model: CurrentModel
 ) -> Prediction:
     """Predict the state of health of the cycle after the posted ones, oldest first."""
-    window = network.config.window
+    window = model.window
     if len(cycles) != window:
         raise ProblemError(
             422,
@@ -74,28 +75,28 @@ def predict(
             [FieldError(field="cycles", detail=f"{window} are needed")],
         )
     posted = [cycle.model_dump(exclude_none=True) for cycle in cycles]
-    return Prediction(predicted_soh=forecast.predict(network, posted))
+    return Prediction(predicted_soh=forecast.predict(model, [posted])[0].soh)
 
 
 @app.get("/batteries/{battery_id}/prediction", responses=problems.responses(404, 422, 503))
-def battery_prediction(battery_id: str, network: CurrentNetwork) -> Prediction:
+def battery_prediction(battery_id: str, model: CurrentModel) -> Prediction:
     """Predict the next cycle of a battery from its last cycles in cycle_series."""
     try:
         server = database.connect()
         try:
-            cycles, last = forecast.last_cycles(server, battery_id, network)
+            cycles = forecast.history(server, battery_id)
         finally:
             server.close()
     except UnknownBatteryError as error:
         raise ProblemError(404, str(error)) from None
-    except TooFewCyclesError as error:
-        raise ProblemError(422, str(error)) from None
     except (ModelError, database.DatabaseError) as error:
         raise ProblemError(503, str(error)) from None
+    if len(cycles) < model.window:
+        raise ProblemError(422, f"{battery_id} has {len(cycles)} cycles, {model.window} are needed")
     return Prediction(
-        predicted_soh=forecast.predict(network, cycles),
+        predicted_soh=forecast.predict(model, [cycles])[0].soh,
         battery_id=battery_id,
-        last_cycle_index=last,
+        last_cycle_index=len(cycles),
     )
 
 
@@ -106,6 +107,6 @@ def livez() -> Status:
 
 
 @app.get("/readyz", responses=problems.responses(503))
-def readyz(_network: CurrentNetwork) -> Status:
+def readyz(_model: CurrentModel) -> Status:
     """Tell that there is a model to predict with."""
     return Status(status="ok")

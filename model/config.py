@@ -1,35 +1,50 @@
-"""Every knob of the trainer, its default the specification's, and the flags made from them."""
+"""Every knob of the trainer, and the flags made from them."""
 
 import argparse
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+MEASURED = ("avg_voltage_load", "max_temperature", "time_to_discharge")
+# Known when the cycle to predict begins: they explain how much capacity comes back.
+RESTS = ("rest_after_hours", "rest_before_hours")
 
-def _knob(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
+
+def _knob(default: Any, text: str, choices: tuple[str, ...] | None = None) -> Any:
+    return field(default=default, metadata={"help": text, "choices": choices})
 
 
 @dataclass(frozen=True)
 class Config:
     """What makes one model; saved within it."""
 
-    train: tuple[str, ...] = _knob(("B0005", "B0006"), "batteries to learn from")
+    train: tuple[str, ...] = _knob(("B0005", "B0006"), "batteries to learn from, two or more")
     test: tuple[str, ...] = _knob(("B0007",), "batteries to be tested on, unseen in training")
-    features: tuple[str, ...] = _knob(
-        ("avg_voltage_load", "max_temperature", "time_to_discharge"),
-        "features of cycle_series that the network sees",
+    target: str = _knob(
+        "change",
+        "what the network's output is: the change since the last cycle's SOH, or the SOH itself",
+        ("change", "absolute"),
+    )
+    features: str = _knob(
+        "spec",
+        "spec: voltage, temperature and time; extended: the rests before the cycle to predict too",
+        ("spec", "extended"),
     )
     window: int = _knob(50, "past cycles that the network sees")
     hidden_1: int = _knob(64, "units of the first LSTM")
     hidden_2: int = _knob(32, "units of the second LSTM")
     dropout: float = _knob(0.2, "share of the first LSTM's outputs dropped in training")
-    epochs: int = _knob(100, "passes over the training windows")
+    noise: float = _knob(0.2, "noise added to the inputs in training, in their standard deviations")
+    epochs: int = _knob(
+        0, "passes over the training windows; 0: chosen by leaving each training battery out"
+    )
     batch_size: int = _knob(32, "windows per step of the optimizer")
-    learning_rate: float = _knob(1e-3, "step size of Adam")
+    learning_rate: float = _knob(3e-3, "step size of Adam")
     seed: int = _knob(0, "seed of every random number: same data, same seed, same model")
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the network's inputs, in order."""
+        return MEASURED + (RESTS if self.features == "extended" else ())
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +57,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
             "--" + knob.name.replace("_", "-"),
             type=str if many else type(default),
             nargs="+" if many else None,
+            choices=knob.metadata["choices"],
             default=default,
             help=f"{knob.metadata['help']} (default: {shown})",
         )

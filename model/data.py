@@ -1,14 +1,17 @@
 """Reads cycle_series, and cuts a battery's cycles into windows and what follows them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psycopg2
 from numpy.typing import NDArray
 from psycopg2.extensions import connection
+
+from model.config import MEASURED
 
 Array = NDArray[np.float64]
 
@@ -33,7 +36,9 @@ class Series:
 
     battery_id: str
     cycle_index: NDArray[np.int64]  # [cycles], 1, 2, …
-    features: Array  # [cycles, features], in the units of cycle_series
+    measured: Array  # [cycles, 3], config.MEASURED in the units of cycle_series
+    rests: Array  # [cycles, 2], config.RESTS before each cycle, hours; 0 where not known
+    capacity_ah: Array  # [cycles], discharge capacity
     soh: Array  # [cycles], a fraction; NaN where there is no ground truth
 
 
@@ -41,42 +46,48 @@ class Series:
 class Windows:
     """Windows of consecutive cycles of one battery, each with the cycle that follows it."""
 
-    inputs: Array  # [windows, window, features]
+    inputs: Array  # [windows, window, 5], measured and, beside each cycle, the rests AFTER it
     target: Array  # [windows], SOH of the cycle that follows
     last_soh: Array  # [windows], the last SOH known within the window
     cycle_index: NDArray[np.int64]  # [windows], number of the cycle that follows
 
 
-def read(database: connection, battery_ids: Sequence[str], features: Sequence[str]) -> list[Series]:
+def read(database: connection, battery_ids: Sequence[str]) -> list[Series]:
     """Read the batteries from cycle_series, in the order asked for.
 
     Raises UnknownBatteryError for a battery that is not there, and ModelError for a feature that is
     not, or before dbt has run.
     """
+    return [_series(battery_id, found) for battery_id, found in rows(database, battery_ids).items()]
+
+
+def rows(database: connection, battery_ids: Sequence[str]) -> dict[str, list[tuple[Any, ...]]]:
+    """Read the rows of cycle_series by battery, in the order asked for; raises as `read`."""
     try:
         with database, database.cursor() as cursor:
             cursor.execute(QUERY, {"battery_ids": list(battery_ids)})
-            rows = cursor.fetchall()
+            found = cursor.fetchall()
     except psycopg2.errors.UndefinedTable:
         raise ModelError(
             "there is no cycle_series: load recordings with `python -m loader PATH`, "
             "then build it with `dbt build --project-dir dbt_project`"
         ) from None
-    cycles = {battery_id: list(group) for battery_id, group in groupby(rows, lambda row: row[0])}
+    cycles = {battery_id: list(group) for battery_id, group in groupby(found, lambda row: row[0])}
     missing = [battery_id for battery_id in battery_ids if battery_id not in cycles]
     if missing:
         raise UnknownBatteryError(
             f"cycle_series has no battery {', '.join(missing)}: load its file with "
             "`python -m loader PATH`, then run `dbt build --project-dir dbt_project`"
         )
-    return [_series(battery_id, cycles[battery_id], features) for battery_id in battery_ids]
+    return {battery_id: cycles[battery_id] for battery_id in battery_ids}
 
 
 def windows(series: Series, window: int) -> Windows:
     """Cut every window whose next cycle has a ground truth, and which has one itself.
 
-    Row k of `inputs` ends with the cycle before `cycle_index[k]`: nothing of the cycle to predict
-    is in it. Raises TooFewCyclesError when the battery has not a single one.
+    Row k of `inputs` ends with the cycle before `cycle_index[k]`, and the rest between the two:
+    nothing measured in the cycle to predict is in it. Raises TooFewCyclesError when the battery has
+    not a single one.
     """
     known = _last_known(series.soh)
     ends = np.arange(window, len(series.soh))  # the cycle to predict, counted from 0
@@ -89,22 +100,35 @@ def windows(series: Series, window: int) -> Windows:
         )
     rows = ends[:, None] + np.arange(-window, 0)  # [windows, window]
     return Windows(
-        inputs=series.features[rows],
+        inputs=np.concatenate([series.measured[rows], series.rests[rows + 1]], axis=2),
         target=series.soh[ends],
         last_soh=known[ends - 1],
         cycle_index=series.cycle_index[ends],
     )
 
 
-def _series(battery_id: str, rows: list[tuple], features: Sequence[str]) -> Series:  # type: ignore[type-arg]
-    for name in features:
+def rests(features: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the hours a cell rested discharged and rested charged before a cycle.
+
+    Where no charge is recorded in between, all of the time since the discharge counts as the first;
+    where nothing is recorded, both are 0.
+    """
+    after = features.get("rest_after_hours")
+    after = features.get("rest_hours") if after is None else after
+    return max(float(after or 0), 0), max(float(features.get("rest_before_hours") or 0), 0)
+
+
+def _series(battery_id: str, rows: list[tuple[Any, ...]]) -> Series:
+    for name in (*MEASURED, "discharge_capacity"):
         lacking = [row[1] for row in rows if not isinstance(row[2].get(name), int | float)]
         if lacking:
             raise ModelError(f"{battery_id}, cycle {lacking[0]}: there is no feature {name}")
     return Series(
         battery_id=battery_id,
         cycle_index=np.array([row[1] for row in rows]),
-        features=np.array([[row[2][name] for name in features] for row in rows], dtype=np.float64),
+        measured=np.array([[row[2][name] for name in MEASURED] for row in rows], dtype=np.float64),
+        rests=np.array([rests(row[2]) for row in rows]),
+        capacity_ah=np.array([row[2]["discharge_capacity"] for row in rows], dtype=np.float64),
         soh=np.array([np.nan if row[3] is None else row[3] for row in rows]),
     )
 

@@ -1,66 +1,199 @@
-"""How good a forecast is: its errors beside those of persistence, as numbers and as a picture."""
+"""Measures the forecasts on batteries they were not made from: `python -m model.evaluate`.
 
+Every figure stands beside those of doing nothing, drift, ridge and boosting on the same windows.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import TypedDict
+from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
+from psycopg2.extensions import connection
+from tqdm import tqdm
 
-from model.data import Array, Series, Windows
+import database
+from model import baselines, cards, data, plots, scores, train
+from model.config import Config
+from model.data import Array, ModelError, Series, TooFewCyclesError, Windows
+from model.fade import END_OF_LIFE_SOH, Fade
+from model.forecast import Forecaster
 
-END_OF_LIFE_SOH = 0.7
-
-
-class Errors(TypedDict):
-    """Errors of predictions in SOH (fractions; mape in percent)."""
-
-    rmse: float
-    mae: float
-    mape: float
-    r2: float
-    windows: int
+SPECIFIED = ("B0005", "B0006", "B0007", "B0018")
+ORIGINS = (17, 50, 80)  # cycles known when a trajectory is forecast
+GROUPS = "select battery_id, battery_group from battery_summary order by battery_id"
 
 
-def errors(predicted: Array, measured: Array) -> Errors:
-    """Compare predicted with measured SOH, both [windows]."""
-    difference = predicted - measured
-    spread = float(((measured - measured.mean()) ** 2).sum())
-    return Errors(
-        rmse=float(np.sqrt((difference**2).mean())),
-        mae=float(np.abs(difference).mean()),
-        mape=float(100 * np.abs(difference / measured).mean()),
-        r2=float(1 - (difference**2).sum() / spread) if spread else float("nan"),
-        windows=len(measured),
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m model.evaluate", description=__doc__)
+    parser.add_argument(
+        "--batteries",
+        nargs=4,
+        default=SPECIFIED,
+        metavar=("TRAIN", "TRAIN", "TEST", "TEST"),
+        help=f"two to train on, two to test on (default: {' '.join(SPECIFIED)})",
     )
+    parser.add_argument(
+        "--seeds", type=int, default=5, help="networks per figure (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=0, help="passes of training; 0: chosen on training batteries"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("artifacts"), help="where to write (default: artifacts)"
+    )
+    arguments = parser.parse_args()
+    try:
+        run(arguments.batteries, arguments.seeds, arguments.epochs, arguments.out)
+    except (ModelError, database.DatabaseError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
-def table(test: dict[str, dict[str, Errors]]) -> str:
-    """Lay out the errors by battery and method as text."""
-    heads = "".join(f"{head:>9}" for head in ("RMSE", "MAE", "MAPE %", "R²", "windows"))
-    lines = [f"{'battery':<10}{'method':<14}{heads}"]
-    for battery_id, methods in test.items():
-        for method, it in methods.items():
-            lines.append(
-                f"{battery_id:<10}{method:<14}{it['rmse']:>9.4f}{it['mae']:>9.4f}"
-                f"{it['mape']:>9.2f}{it['r2']:>9.3f}{it['windows']:>9}"
+def run(batteries: Sequence[str], seeds: int, epochs: int, out: Path) -> None:
+    """Run every protocol and write evaluation.json, model_card.md and the pictures to `out`."""
+    with closing(database.connect()) as server:
+        series = {it.battery_id: it for it in data.read(server, batteries)}
+        groups = _groups(server)
+    base = Config(epochs=epochs)
+    jobs = 2 * (1 + len(batteries) + len(groups))
+    with tqdm(total=jobs, unit="fit", disable=not sys.stderr.isatty()) as progress:
+        report: dict[str, Any] = {"seeds": seeds, "one_step": {}, "left_out": {}, "groups": {}}
+        for features in ("spec", "extended"):
+            config = replace(base, features=features)
+            first = [series[name] for name in batteries[:2]]
+            report["one_step"][features] = _measure(
+                config, first, [series[name] for name in batteries[2:]], seeds
             )
-    return "\n".join(lines)
+            progress.update()
+            report["left_out"][features] = {}
+            for name in batteries:
+                others = [it for it in series.values() if it.battery_id != name]
+                report["left_out"][features] |= _measure(config, others, [series[name]], 1)
+                progress.update()
+            report["groups"][features] = {}
+            for group, members in groups.items():
+                others = [it for name, those in groups.items() if name != group for it in those]
+                if len(others) >= 2:
+                    report["groups"][features] |= {group: _measure(config, others, members, 1)}
+                progress.update()
+    report["trajectories"] = trajectories(list(series.values()))
+    report["public_protocol"] = baselines.public_protocol(
+        {name: it.capacity_ah[np.isfinite(it.soh)] for name, it in series.items()}
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "evaluation.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    (out / "model_card.md").write_text(cards.card(report), encoding="utf-8")
+    plots.errors(out / "evaluation_errors.png", report["one_step"], series)
+    plots.skill(out / "evaluation_skill.png", report)
+    print(cards.summary(report))
+    print(f"written to {out}: evaluation.json, model_card.md, evaluation_*.png")
 
 
-def draw(path: Path, series: Series, windows: Windows, predicted: Array) -> None:
-    """Draw measured and predicted SOH over cycles, with persistence and the end of life."""
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(series.cycle_index, series.soh, color="0.25", lw=1.2, label="measured")
-    axes.plot(
-        windows.cycle_index, windows.last_soh, color="tab:orange", lw=1, ls=":",
-        label="persistence (SOH of the cycle before)",
-    )  # fmt: skip
-    axes.plot(windows.cycle_index, predicted, color="tab:blue", lw=1.6, label="predicted")
-    axes.axhline(END_OF_LIFE_SOH, color="tab:red", lw=1, ls="--", label="end of life, 70 %")
-    axes.set_title(f"{series.battery_id}: state of health of the next cycle")
-    axes.set_xlabel("cycle")
-    axes.set_ylabel("SOH (discharge capacity ÷ rated capacity)")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path, dpi=120)
+def _measure(
+    config: Config, training: list[Series], tests: list[Series], seeds: int
+) -> dict[str, Any]:
+    """Train on some batteries with several seeds, and score each test battery by every method."""
+    config = replace(config, train=tuple(it.battery_id for it in training), test=())
+    cut = [data.windows(it, config.window) for it in training]
+    forecasters = [train.fit(config, training)]
+    chosen = replace(config, epochs=int(forecasters[0].card["epochs"]))
+    for seed in range(1, seeds):
+        another = Forecaster(config)
+        another.network = train.fit_network(replace(chosen, seed=seed), cut)
+        another.interval, another.familiarity = forecasters[0].interval, forecasters[0].familiarity
+        forecasters.append(another)
+    rated_ah = float(forecasters[0].rated_capacity_ah)
+    result = {}
+    for test in tests:
+        windows = data.windows(test, config.window)
+        predicted = [it.run(windows.inputs, windows.last_soh) for it in forecasters]
+        methods = {
+            name: scores.full(values, windows, rated_ah)
+            for name, values in baselines.predictions(config, cut, windows).items()
+        }
+        network = [scores.full(values, windows, rated_ah) for values in predicted]
+        result[test.battery_id] = {
+            "methods": {"network": scores.mean_and_std(network), **methods},
+            "interval": _interval(forecasters, predicted, windows),
+            "unlike_training": float(
+                np.mean([bool(it) for it in forecasters[0].familiarity.unlike(windows.inputs)])
+            ),
+            "cycle_index": windows.cycle_index.tolist(),
+            "error": (np.mean(predicted, axis=0) - windows.target).tolist(),
+        }
+    return result
+
+
+def _interval(
+    forecasters: list[Forecaster], predicted: list[Array], windows: Windows
+) -> dict[str, float]:
+    """Coverage and mean width of the 90 % interval, split and adaptive, mean over networks."""
+    found: dict[str, list[float]] = {"split_coverage": [], "split_width": []}
+    found |= {"adaptive_coverage": [], "adaptive_width": []}
+    for forecaster, values in zip(forecasters, predicted, strict=True):
+        error = values - windows.target
+        split = np.full(len(error), forecaster.interval.half_width(error[:0]))
+        adaptive = np.array([forecaster.interval.half_width(error[:k]) for k in range(len(error))])
+        for kind, half in (("split", split), ("adaptive", adaptive)):
+            found[f"{kind}_coverage"].append(float((np.abs(error) <= half).mean()))
+            found[f"{kind}_width"].append(float(2 * half.mean()))
+    return {name: float(np.mean(values)) for name, values in found.items()}
+
+
+def trajectories(series: list[Series]) -> dict[str, Any]:
+    """Leave each battery out; forecast it to its end from each origin with the others' fade."""
+    result: dict[str, Any] = {}
+    for left_out in series:
+        fade = Fade()
+        fade.fit([it.soh[np.isfinite(it.soh)] for it in series if it is not left_out])
+        soh = left_out.soh[np.isfinite(left_out.soh)]
+        rated_ah = float(np.nanmedian(left_out.capacity_ah / left_out.soh))
+        below = np.flatnonzero(soh < END_OF_LIFE_SOH)
+        end = int(below[0]) + 1 if below.size else None
+        result[left_out.battery_id] = {
+            "end_of_life": end,
+            "power": float(fade.power),
+            "origins": {},
+        }
+        for origin in (it for it in ORIGINS if it + 10 <= len(soh)):
+            made = fade.forecast(soh[:origin], len(soh) - origin)
+            error = (np.array(made.soh) - soh[origin:]) * rated_ah
+            low, high = np.array(made.soh_low), np.array(made.soh_high)
+            ahead = fade.forecast(soh[:origin], 1000).end_of_life
+            predicted = ahead + origin if ahead else None
+            result[left_out.battery_id]["origins"][str(origin)] = {
+                "rmse_ah": float(np.sqrt((error**2).mean())),
+                "coverage": float(((low <= soh[origin:]) & (soh[origin:] <= high)).mean()),
+                "end_of_life": predicted,
+                "rul_error": predicted - end if predicted and end and end > origin else None,
+                "relative_error": abs(predicted - end) / end
+                if predicted and end and end > origin
+                else None,
+            }
+    return result
+
+
+def _groups(server: connection) -> dict[str, list[Series]]:
+    """Every loaded battery with enough cycles, by the conditions it was tested under."""
+    with server, server.cursor() as cursor:
+        cursor.execute(GROUPS)
+        named = cursor.fetchall()
+    groups: dict[str, list[Series]] = {}
+    for battery_id, group in named:
+        try:
+            (series,) = data.read(server, [battery_id])
+            data.windows(series, Config().window)
+        except (TooFewCyclesError, data.UnknownBatteryError):
+            continue
+        groups.setdefault(group or battery_id, []).append(series)
+    return groups
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,62 +1,277 @@
-"""The forecast as a service needs it: load a model, predict from cycles. All that api imports."""
+"""What a model file holds, and how it is asked for a forecast. All that api imports."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import numpy as np
 import torch
 from psycopg2.extensions import connection
+from torch import Tensor, nn
 
 from model import data
-from model.data import ModelError, TooFewCyclesError, UnknownBatteryError
-from model.network import Network, from_state
+from model.config import MEASURED, Config
+from model.data import Array, ModelError, Series, TooFewCyclesError, UnknownBatteryError
+from model.fade import Fade, Trajectory
+from model.intervals import Familiarity, Interval
+from model.network import Network
 
 __all__ = [
+    "Forecaster",
+    "Model",
     "ModelError",
-    "Network",
+    "Prediction",
     "TooFewCyclesError",
+    "Trajectory",
     "UnknownBatteryError",
-    "last_cycles",
+    "extended_path",
+    "forecast",
+    "history",
     "load",
     "predict",
 ]
 
+Cycle = Mapping[str, Any]
 
-def load(path: Path) -> Network:
-    """Load a state dict that the trainer wrote; raises ModelError when there is none to be had."""
+
+@dataclass(frozen=True)
+class Prediction:
+    """The forecast of one cycle ahead."""
+
+    soh: float  # a fraction
+    soh_low: float  # 90 % interval
+    soh_high: float
+    capacity_ah: float  # soh × the rated capacity of the training batteries
+    features: str  # "spec" or "extended": which network answered
+    rest_hours: float | None  # rest before the cycle that was reckoned with
+    rest_source: str | None  # "given" or "window median"
+    unlike_training: list[str]  # features of the window that no training window resembles
+
+
+class Forecaster(nn.Module):
+    """All that training leaves behind for one set of features; its state dict is a model file."""
+
+    rated_capacity_ah: Tensor
+    capacity_line: Tensor
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.card: dict[str, Any] = {}
+        self.network = Network(config)
+        self.interval = Interval()
+        self.familiarity = Familiarity()
+        self.fade = Fade()
+        self.register_buffer("rated_capacity_ah", torch.ones((), dtype=torch.float64))
+        self.register_buffer("capacity_line", torch.zeros(2, dtype=torch.float64))
+
+    def learn_capacity(self, training: list[Series]) -> None:
+        """Learn, from training batteries, what SOH means in Ah, and a line from time to capacity.
+
+        The line stands in where a caller does not know a cycle's discharge capacity.
+        """
+        capacity = np.concatenate([series.capacity_ah for series in training])
+        soh = np.concatenate([series.soh for series in training])
+        time_s = np.concatenate([series.measured[:, 2] for series in training])
+        known = np.isfinite(soh) & (soh > 0)
+        rated = float(np.median(capacity[known] / soh[known]))
+        self.rated_capacity_ah = torch.tensor(rated, dtype=torch.float64)
+        self.capacity_line = torch.as_tensor(np.polyfit(time_s[known], capacity[known], 1).copy())
+
+    def soh_of(self, cycle: Cycle) -> float:
+        """Return the SOH that a cycle was measured to have, or, by the line, must have had."""
+        capacity = cycle.get("discharge_capacity")
+        if capacity is None:
+            slope, offset = self.capacity_line.tolist()
+            capacity = slope * cycle["time_to_discharge"] + offset
+        return float(capacity / self.rated_capacity_ah)
+
+    def run(self, inputs: Array, last_soh: Array) -> Array:
+        """Predict SOH [windows] from inputs [windows, window, 5] and last SOH [windows]."""
+        with torch.no_grad():
+            output = self.network(
+                torch.as_tensor(inputs, dtype=torch.float32),
+                torch.as_tensor(last_soh, dtype=torch.float32),
+            )
+        return np.asarray(output, dtype=np.float64)
+
+    def get_extra_state(self) -> str:
+        return json.dumps({"config": asdict(self.config), "card": self.card})
+
+    def set_extra_state(self, state: str) -> None:
+        self.card = json.loads(state)["card"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model file, and the one beside it that knows of rests, where there is one."""
+
+    spec: Forecaster
+    extended: Forecaster | None
+    version: str  # first 12 hexadecimal digits of the file's sha256
+
+    @property
+    def window(self) -> int:
+        """Cycles that a forecast is made from."""
+        return self.spec.config.window
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """How the model was made and how it did: see `train.card`."""
+        return self.spec.card
+
+
+def extended_path(path: Path) -> Path:
+    """Return where the model that knows of rests lies, beside the one at `path`."""
+    return path.with_name(f"{path.stem}_extended{path.suffix}")
+
+
+def load(path: Path) -> Model:
+    """Load a model file, and its extended companion; raises ModelError when it cannot be had."""
+    beside = extended_path(path)
+    spec, version = _load(path)
+    extended = _load(beside)[0] if beside.exists() else None
+    if extended and extended.config.window != spec.config.window:
+        raise ModelError(f"{path} and {beside} have different windows: train one of them again")
+    return Model(spec, extended, version)
+
+
+def predict(
+    model: Model,
+    histories: Sequence[Sequence[Cycle]],
+    rest_hours: Sequence[float | None] | None = None,
+) -> list[Prediction]:
+    """Predict the SOH of the cycle after each history, all in one pass of each network.
+
+    A history is `model.window` cycles or more in time order, each with the features of
+    cycle_series; those before the window show how far earlier forecasts were off, and adapt the
+    interval.
+    `rest_hours` is the time between the last discharge and the cycle to predict; where it is not
+    given, the median of the window stands in. Histories that tell of rests are answered by the
+    extended network, where there is one.
+    """
+    rest_hours = rest_hours or [None] * len(histories)
+    answers: dict[int, Prediction] = {}
+    groups: dict[bool, list[int]] = {}
+    for row, history in enumerate(histories):
+        knows_rests = any(cycle.get("rest_hours") is not None for cycle in history[-model.window :])
+        groups.setdefault(bool(model.extended) and knows_rests, []).append(row)
+    for is_extended, members in groups.items():
+        forecaster = model.extended if is_extended and model.extended else model.spec
+        predictions = _predict(
+            forecaster, [histories[row] for row in members], [rest_hours[row] for row in members]
+        )
+        answers |= dict(zip(members, predictions, strict=True))
+    return [answers[row] for row in range(len(histories))]
+
+
+def forecast(model: Model, soh: Sequence[float], horizon: int) -> Trajectory:
+    """Continue a battery's SOH, one value for each of its past cycles, for `horizon` cycles."""
+    if len(soh) == 0:
+        raise TooFewCyclesError("no cycle with a known state of health: one at least is needed")
+    return model.spec.fade.forecast(np.asarray(soh, dtype=np.float64), horizon)
+
+
+def history(database: connection, battery_id: str) -> list[dict[str, Any]]:
+    """Read the features of all cycles of a battery from cycle_series, in time order.
+
+    Raises UnknownBatteryError, or ModelError before dbt has run.
+    """
+    return [row[2] for row in data.rows(database, [battery_id])[battery_id]]
+
+
+def _predict(
+    forecaster: Forecaster,
+    histories: Sequence[Sequence[Cycle]],
+    rest_hours: Sequence[float | None],
+) -> list[Prediction]:
+    window = forecaster.config.window
+    known = [np.array([forecaster.soh_of(cycle) for cycle in it]) for it in histories]
+    measured = [np.array([[cycle[name] for name in MEASURED] for cycle in it]) for it in histories]
+    rests, reckoned = [], []
+    for it, given in zip(histories, rest_hours, strict=True):
+        past = [data.rests(cycle) for cycle in it]
+        coming, hours = _coming_rest(it[-window:], given)
+        rests.append(np.array([*past[1:], coming]))
+        reckoned.append(hours)
+    # every window of every history, the last of each being the one that is asked for
+    inputs = np.concatenate(
+        [_all_windows(np.hstack(pair), window) for pair in zip(measured, rests, strict=True)]
+    )
+    last_soh = np.concatenate([it[window - 1 :] for it in known])
+    predicted = forecaster.run(inputs, last_soh)
+    ends = np.cumsum([len(it) - window + 1 for it in histories])
+    unlike = forecaster.familiarity.unlike(inputs[ends - 1])
+    answers = []
+    for row, end in enumerate(ends):
+        own = predicted[end - (len(histories[row]) - window + 1) : end]
+        half = forecaster.interval.half_width(own[:-1] - known[row][window:])
+        soh = float(own[-1])
+        is_extended = forecaster.config.features == "extended"
+        answers.append(
+            Prediction(
+                soh=soh,
+                soh_low=max(soh - half, 0.0),
+                soh_high=soh + half,
+                capacity_ah=soh * float(forecaster.rated_capacity_ah),
+                features=forecaster.config.features,
+                rest_hours=reckoned[row] if is_extended else None,
+                rest_source=_source(rest_hours[row]) if is_extended else None,
+                unlike_training=unlike[row],
+            )
+        )
+    return answers
+
+
+def _coming_rest(window: Sequence[Cycle], given: float | None) -> tuple[tuple[float, float], float]:
+    """Hours at rest discharged and charged before the cycle to predict, and the time in all.
+
+    Charging and the rest after it take as long as they did in the middle of the window; what is
+    left of the time given is rest before charging.
+    """
+    known = [cycle for cycle in window if cycle.get("rest_hours") is not None]
+    parts = np.array([[*data.rests(cycle), cycle["rest_hours"]] for cycle in known] or [[0, 0, 0]])
+    after, before, hours = np.median(parts, axis=0)
+    if given is None:
+        return (float(after), float(before)), float(hours)
+    charging = float(np.median(np.maximum(parts[:, 2] - parts[:, 0] - parts[:, 1], 0)))
+    idle = max(given - charging, 0.0)
+    before = min(float(before), idle)
+    return (idle - before, before), given
+
+
+def _source(given: float | None) -> str:
+    return "window median" if given is None else "given"
+
+
+def _all_windows(rows: Array, window: int) -> Array:
+    """Cut all windows of consecutive rows, [cycles, inputs] to [windows, window, inputs]."""
+    cut: Array = np.lib.stride_tricks.sliding_window_view(rows, window, axis=0)
+    return cut.transpose(0, 2, 1)
+
+
+def _load(path: Path) -> tuple[Forecaster, str]:
     try:
-        return from_state(torch.load(path, weights_only=True))
+        content = path.read_bytes()
     except FileNotFoundError:
         raise ModelError(f"no model at {path}: train one with `python -m model.train`") from None
-    except (OSError, EOFError, UnpicklingError, KeyError, TypeError, RuntimeError):
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        state = torch.load(path, weights_only=True)
+        saved: dict[str, Any] = json.loads(state["_extra_state"])["config"]
+        for name in ("train", "test"):
+            saved[name] = tuple(saved[name])
+        forecaster = Forecaster(Config(**saved))
+        for name, buffer in forecaster.named_buffers():  # some are as long as the training data
+            buffer.resize_(state[name].shape)
+        forecaster.load_state_dict(state)
+    except (EOFError, UnpicklingError, KeyError, TypeError, ValueError, RuntimeError):
         raise ModelError(
             f"{path} is not a model of this version: train again with `python -m model.train`"
         ) from None
-
-
-def predict(network: Network, cycles: Sequence[Mapping[str, float]]) -> float:
-    """Predict the SOH (a fraction) of the cycle that follows.
-
-    `cycles` are `network.config.window` cycles in time order, each with the features the network
-    was trained on, in the units of cycle_series.
-    """
-    names = network.config.features
-    window = np.array([[cycle[name] for name in names] for cycle in cycles])
-    with torch.no_grad():
-        return float(network(torch.as_tensor(window, dtype=torch.float32)[None])[0])
-
-
-def last_cycles(
-    database: connection, battery_id: str, network: Network
-) -> tuple[list[dict[str, float]], int]:
-    """Read a battery's last window from cycle_series, and the number of the cycle it ends with.
-
-    Raises UnknownBatteryError, TooFewCyclesError, or ModelError before dbt has run.
-    """
-    names, window = network.config.features, network.config.window
-    (series,) = data.read(database, [battery_id], names)
-    rows = series.features[-window:].tolist()
-    if len(rows) < window:
-        raise TooFewCyclesError(f"{battery_id} has {len(rows)} cycles, {window} are needed")
-    return [dict(zip(names, row, strict=True)) for row in rows], int(series.cycle_index[-1])
+    return forecaster.eval(), hashlib.sha256(content).hexdigest()[:12]

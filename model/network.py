@@ -1,61 +1,63 @@
-"""The network of the specification, with its scaling and its configuration within its state."""
-
-from collections.abc import Mapping
-from typing import Any
+"""The network of the specification, with what scales its inputs and output among its buffers."""
 
 import torch
 from torch import Tensor, nn
 
-from model.config import Config
+from model.config import MEASURED, Config
 
 
 class Network(nn.Module):
     """LSTM, ReLU, dropout, LSTM, linear: SOH of the cycle after the window.
 
-    Inputs and output are in physical units; the statistics that scale them are buffers, so that a
-    state dict is the whole model.
+    Inputs and output are in physical units. With the target `change`, the measured inputs are taken
+    relative to the window's last cycle, and the output is added to that cycle's SOH.
     """
 
-    feature_mean: Tensor
-    feature_std: Tensor
-    soh_mean: Tensor
-    soh_std: Tensor
+    input_mean: Tensor
+    input_std: Tensor
+    output_mean: Tensor
+    output_std: Tensor
 
     def __init__(self, config: Config) -> None:
         super().__init__()
+        inputs = len(config.inputs)
         self.config = config
-        self.lstm_1 = nn.LSTM(len(config.features), config.hidden_1, batch_first=True)
+        self.lstm_1 = nn.LSTM(inputs, config.hidden_1, batch_first=True)
         self.dropout = nn.Dropout(config.dropout)
         self.lstm_2 = nn.LSTM(config.hidden_1, config.hidden_2, batch_first=True)
         self.head = nn.Linear(config.hidden_2, 1)
-        self.register_buffer("feature_mean", torch.zeros(len(config.features)))
-        self.register_buffer("feature_std", torch.ones(len(config.features)))
-        self.register_buffer("soh_mean", torch.zeros(()))
-        self.register_buffer("soh_std", torch.ones(()))
+        self.register_buffer("input_mean", torch.zeros(inputs))
+        self.register_buffer("input_std", torch.ones(inputs))
+        self.register_buffer("output_mean", torch.zeros(()))
+        self.register_buffer("output_std", torch.ones(()))
 
-    def scale_to(self, inputs: Tensor, target: Tensor) -> None:
-        """Take the scaling from the training windows: [windows, window, features] and [windows]."""
-        self.feature_mean = inputs.mean(dim=(0, 1))
-        self.feature_std = inputs.std(dim=(0, 1)).clamp_min(1e-6)
-        self.soh_mean, self.soh_std = target.mean(), target.std().clamp_min(1e-6)
+    def scale_to(self, window: Tensor, last_soh: Tensor, target: Tensor) -> None:
+        """Take the scaling from training windows: [windows, window, inputs], [windows] twice."""
+        inputs = self._shape(window)
+        mean = inputs.mean(dim=(0, 1))
+        if self.config.target == "change":
+            mean[: len(MEASURED)] = 0  # the last cycle stays the origin
+        self.input_mean = mean
+        self.input_std = ((inputs - mean) ** 2).mean(dim=(0, 1)).sqrt().clamp_min(1e-6)
+        output = target - self._origin(last_soh)
+        self.output_mean, self.output_std = output.mean(), output.std().clamp_min(1e-6)
 
-    def forward(self, window: Tensor) -> Tensor:
-        """Map windows [batch, window, features] to SOH [batch], a fraction."""
-        scaled = (window - self.feature_mean) / self.feature_std  # [batch, window, features]
-        hidden, _ = self.lstm_1(scaled)  # [batch, window, hidden_1]
+    def forward(self, window: Tensor, last_soh: Tensor) -> Tensor:
+        """Map windows [batch, window, inputs] and their last SOH [batch] to the next, [batch]."""
+        inputs = (self._shape(window) - self.input_mean) / self.input_std
+        if self.training and self.config.noise:
+            inputs = inputs + self.config.noise * torch.randn_like(inputs)
+        hidden, _ = self.lstm_1(inputs)  # [batch, window, hidden_1]
         hidden, _ = self.lstm_2(self.dropout(torch.relu(hidden)))  # [batch, window, hidden_2]
         output: Tensor = self.head(hidden[:, -1]).squeeze(-1)  # [batch]
-        return output * self.soh_std + self.soh_mean
+        return self._origin(last_soh) + output * self.output_std + self.output_mean
 
-    def get_extra_state(self) -> dict[str, Any]:
-        return self.config.to_json()
+    def _shape(self, window: Tensor) -> Tensor:
+        measured, rests = window[..., : len(MEASURED)], window[..., len(MEASURED) :]
+        if self.config.target == "change":
+            measured = measured - measured[:, -1:]
+        rests = torch.log1p(rests[..., : len(self.config.inputs) - len(MEASURED)])
+        return torch.cat([measured, rests], dim=-1)  # [batch, window, inputs]
 
-    def set_extra_state(self, state: Mapping[str, Any]) -> None:
-        """The configuration is read before the network is made; see `from_state`."""
-
-
-def from_state(state: Mapping[str, Any]) -> Network:
-    """Rebuild the network from a state dict; raises KeyError or RuntimeError if it is not one."""
-    network = Network(Config(**state["_extra_state"]))
-    network.load_state_dict(state)
-    return network.eval()
+    def _origin(self, last_soh: Tensor) -> Tensor:
+        return last_soh if self.config.target == "change" else torch.zeros_like(last_soh)

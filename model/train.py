@@ -1,12 +1,15 @@
-"""Trains the network on some batteries, tests it on others: `python -m model.train`."""
+"""Trains a model on some batteries, tests it on others: `python -m model.train`."""
 
 import argparse
 import json
 import os
 import platform
 import sys
+from contextlib import closing
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +20,15 @@ from tqdm import tqdm
 
 import database
 from model import config as knobs
-from model import data, evaluate
+from model import data, plots, scores
 from model.config import Config
-from model.data import ModelError, Series, Windows
+from model.data import Array, ModelError, Series, Windows
+from model.forecast import Forecaster, extended_path
 from model.network import Network
+
+MOST_EPOCHS = 100  # tried when the number of epochs is chosen
+CHECK_EVERY = 5  # epochs between two looks at the battery left out
+CHOICE_SEEDS = 3  # networks whose mean error the choice is made by
 
 
 def main() -> int:
@@ -41,34 +49,45 @@ def main() -> int:
 def run(config: Config, out: Path) -> None:
     """Read, train, test, and write model.pth, metrics.json and a picture per test battery.
 
-    Raises ModelError when the batteries cannot serve; then nothing is written.
+    With the extended features the names are model_extended.pth, and so on. Raises ModelError when
+    the batteries cannot serve; then nothing is written.
     """
     check(config)
-    server = database.connect()
-    train = data.read(server, config.train, config.features)
-    test = data.read(server, config.test, config.features)
-    server.close()
+    with closing(database.connect()) as server:
+        train = data.read(server, config.train)
+        test = data.read(server, config.test)
     training = [data.windows(series, config.window) for series in train]
     testing = [data.windows(series, config.window) for series in test]
+    _refuse_leaks(config, train, test, training)
 
-    network = fit(config, training)
-    predictions = [predict(network, windows) for windows in testing]
-
+    forecaster = fit(config, train)
+    predictions = [forecaster.run(windows.inputs, windows.last_soh) for windows in testing]
     tested = {
         series.battery_id: {
-            "model": evaluate.errors(predicted, windows.target),
-            "persistence": evaluate.errors(windows.last_soh, windows.target),
+            "model": scores.errors(predicted, windows.target),
+            "persistence": scores.errors(windows.last_soh, windows.target),
         }
         for series, windows, predicted in zip(test, testing, predictions, strict=True)
     }
+    forecaster.card |= {"test": tested}
+
     out.mkdir(parents=True, exist_ok=True)
-    save(out / "model.pth", network)
-    report = metrics(config, train, training, tested)
-    (out / "metrics.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    path = out / "model.pth"
+    tail = ""
+    if config.features == "extended":
+        path, tail = extended_path(path), "_extended"
+    save(path, forecaster)
+    report = forecaster.card | {
+        "train": {
+            series.battery_id: {"cycles": len(series.soh), "windows": len(windows.target)}
+            for series, windows in zip(train, training, strict=True)
+        }
+    }
+    (out / f"metrics{tail}.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     for series, windows, predicted in zip(test, testing, predictions, strict=True):
-        evaluate.draw(out / f"forecast_{series.battery_id}.png", series, windows, predicted)
-    print(evaluate.table(tested))
-    print(f"written to {out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
+        plots.forecast(out / f"forecast_{series.battery_id}{tail}.png", series, windows, predicted)
+    print(scores.table(tested))
+    print(f"written to {out}: {path.name}, metrics{tail}.json and a picture per test battery")
 
 
 def check(config: Config) -> None:
@@ -76,68 +95,131 @@ def check(config: Config) -> None:
     both = sorted(set(config.train) & set(config.test))
     if both:
         raise ModelError(f"{', '.join(both)} is in --train and in --test: test on unseen batteries")
-    for name in ("window", "hidden_1", "hidden_2", "epochs", "batch_size", "learning_rate"):
+    if len(set(config.train)) < 2:
+        raise ModelError(
+            "--train needs two batteries or more: each is left out once, "
+            "to choose the epochs and to measure the interval"
+        )
+    for name in ("window", "hidden_1", "hidden_2", "batch_size", "learning_rate"):
         if getattr(config, name) <= 0:
             raise ModelError(f"--{name.replace('_', '-')} must be above 0")
     if not 0 <= config.dropout < 1:
         raise ModelError("--dropout must be at least 0 and below 1")
+    if config.epochs < 0 or config.noise < 0:
+        raise ModelError("--epochs and --noise must not be below 0")
 
 
-def fit(config: Config, training: list[Windows]) -> Network:
-    """Train a network on the windows of the training batteries, and of no others."""
+def _refuse_leaks(
+    config: Config, train: list[Series], test: list[Series], training: list[Windows]
+) -> None:
+    """Refuse what would make the test easier than the future is; raises ModelError."""
+    for seen, unseen in product(train, test):
+        if np.array_equal(seen.measured, unseen.measured):
+            raise ModelError(
+                f"{unseen.battery_id} holds the same cycles as {seen.battery_id}: "
+                "one battery under two names cannot be learnt from and tested on"
+            )
+    knowing = scores.leaking(training, config.inputs)
+    if knowing:
+        raise ModelError(
+            f"feature {', '.join(knowing)} tells the cycle to predict: "
+            "it must not be computed from anything measured after the cycle it stands beside"
+        )
+
+
+def fit(config: Config, train: list[Series]) -> Forecaster:
+    """Make a forecaster from the training batteries, and from no others.
+
+    Each of them is left out once: the epochs are chosen by, and the interval measured on, cells
+    that the network did not see.
+    """
+    training = [data.windows(series, config.window) for series in train]
+    epochs, residuals = choose_epochs(config, training)
+    forecaster = Forecaster(config)
+    forecaster.network = fit_network(replace(config, epochs=epochs), training)
+    forecaster.interval.fit(residuals)
+    forecaster.familiarity.fit([windows.inputs for windows in training])
+    forecaster.fade.fit([series.soh[np.isfinite(series.soh)] for series in train])
+    forecaster.learn_capacity(train)
+    forecaster.card = card(config, epochs, residuals)
+    return forecaster.eval()
+
+
+def choose_epochs(config: Config, training: list[Windows]) -> tuple[int, Array]:
+    """Leave each training battery out once; return the best number of epochs and the errors there.
+
+    The error curve is the mean over batteries and seeds, smoothed over three checkpoints.
+    """
+    epochs = config.epochs or MOST_EPOCHS
+    every = CHECK_EVERY if not config.epochs else epochs
+    curves = []  # per battery left out: errors [seeds, checkpoints, windows]
+    with tqdm(
+        total=len(training) * CHOICE_SEEDS, desc="leaving out", unit="fit", disable=_quiet()
+    ) as progress:
+        for left_out in training:
+            others = [windows for windows in training if windows is not left_out]
+            errors = []
+            for seed in range(config.seed, config.seed + CHOICE_SEEDS):
+                seen: list[Array] = []
+                tried = replace(config, epochs=epochs, seed=seed)
+                fit_network(tried, others, every, left_out, seen)
+                errors.append(np.array(seen) - left_out.target)
+                progress.update()
+            curves.append(np.array(errors))
+    curve = np.mean([np.sqrt((it**2).mean(axis=2)).mean(axis=0) for it in curves], axis=0)
+    padded = np.concatenate([curve[:1], curve, curve[-1:]])
+    best = int(((padded[:-2] + padded[1:-1] + padded[2:]) / 3).argmin())
+    # one error per window: that of the mean forecast, as of an average network
+    return (best + 1) * every, np.concatenate([it[:, best].mean(axis=0) for it in curves])
+
+
+def fit_network(
+    config: Config,
+    training: list[Windows],
+    every: int = 0,
+    left_out: Windows | None = None,
+    seen: list[Array] | None = None,
+) -> Network:
+    """Train a network; at every so many epochs add its forecasts of the one left out to `seen`."""
     torch.manual_seed(config.seed)
     inputs = _tensor(np.concatenate([windows.inputs for windows in training]))
+    last_soh = _tensor(np.concatenate([windows.last_soh for windows in training]))
     target = _tensor(np.concatenate([windows.target for windows in training]))
     network = Network(config)
-    network.scale_to(inputs, target)
+    network.scale_to(inputs, last_soh, target)
+    unit = network.output_std  # so that the step size means the same for any target
     optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
     loss_of = nn.MSELoss()
-    network.train()
-    with tqdm(
-        range(config.epochs), desc="training", unit="epoch", disable=not sys.stderr.isatty()
-    ) as progress:
-        for _ in progress:
-            for batch in torch.split(torch.randperm(len(target)), config.batch_size):
-                optimizer.zero_grad()
-                # in units of the target's own spread, so that the step size means the same anywhere
-                loss = loss_of(
-                    network(inputs[batch]) / network.soh_std, target[batch] / network.soh_std
-                )
-                loss.backward()
-                optimizer.step()
-            progress.set_postfix(loss=f"{loss.item():.4f}")
+    for epoch in range(1, config.epochs + 1):
+        network.train()
+        for batch in torch.split(torch.randperm(len(target)), config.batch_size):
+            optimizer.zero_grad()
+            loss = loss_of(network(inputs[batch], last_soh[batch]) / unit, target[batch] / unit)
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+        if left_out is not None and seen is not None and epoch % every == 0:
+            network.eval()
+            with torch.no_grad():
+                output = network(_tensor(left_out.inputs), _tensor(left_out.last_soh))
+            seen.append(np.asarray(output, dtype=np.float64))
     return network.eval()
 
 
-def predict(network: Network, windows: Windows) -> data.Array:
-    """Predict the SOH [windows] of the cycle after each window."""
-    with torch.no_grad():
-        predicted: data.Array = network(_tensor(windows.inputs)).double().numpy()
-    return predicted
-
-
-def save(path: Path, network: Network) -> None:
+def save(path: Path, forecaster: Forecaster) -> None:
     """Write the state dict, whole or not at all: a service may be reading it."""
     draft = path.with_suffix(".tmp")
-    torch.save(network.state_dict(), draft)
+    torch.save(forecaster.state_dict(), draft)
     os.replace(draft, path)
 
 
-def metrics(
-    config: Config,
-    train: list[Series],
-    training: list[Windows],
-    tested: dict[str, dict[str, evaluate.Errors]],
-) -> dict[str, Any]:
-    """Return all that metrics.json says."""
+def card(config: Config, epochs: int, residuals: Array) -> dict[str, Any]:
+    """Return what a model says of how it was made."""
     return {
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "config": config.to_json(),
-        "train": {
-            series.battery_id: {"cycles": len(series.soh), "windows": len(windows.target)}
-            for series, windows in zip(train, training, strict=True)
-        },
-        "test": tested,
+        "config": asdict(config),
+        "epochs": epochs,
+        "left_out_rmse": float(np.sqrt((residuals**2).mean())),
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("battery-forecast", "torch", "numpy")},
@@ -145,8 +227,12 @@ def metrics(
     }
 
 
-def _tensor(values: data.Array) -> Tensor:
+def _tensor(values: Array) -> Tensor:
     return torch.as_tensor(values, dtype=torch.float32)
+
+
+def _quiet() -> bool:
+    return not sys.stderr.isatty()
 
 
 if __name__ == "__main__":

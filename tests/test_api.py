@@ -35,7 +35,7 @@ def model_path(simulated_template: str, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def client(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    monkeypatch.setattr(api.main, "model", api.main.Model(model_path))
+    monkeypatch.setattr(api.main, "model_file", api.main.ModelFile(model_path))
     with TestClient(api.main.app, raise_server_exceptions=False) as opened:
         yield opened
 
@@ -57,7 +57,7 @@ def test_a_window_is_answered(client: TestClient, model_path: Path) -> None:
     assert answer.status_code == 200, answer.text
     predicted = answer.json()["predicted_soh"]
     assert isinstance(predicted, float)
-    assert predicted == pytest.approx(forecast.predict(forecast.load(model_path), WINDOW))
+    assert predicted == pytest.approx(forecast.predict(forecast.load(model_path), [WINDOW])[0].soh)
     assert client.post("/predict", json=WINDOW).json() == answer.json()  # no dropout, no state
 
 
@@ -95,7 +95,7 @@ def test_without_a_model_it_says_to_train(
 ) -> None:
     (tmp_path / "bad.pth").write_bytes(b"not a model")
     for path in (tmp_path / "none.pth", tmp_path / "bad.pth"):
-        monkeypatch.setattr(api.main, "model", api.main.Model(path))
+        monkeypatch.setattr(api.main, "model_file", api.main.ModelFile(path))
         assert_problem(client.post("/predict", json=WINDOW), 503, "python -m model.train")
         assert_problem(client.get("/readyz"), 503, "python -m model.train")
     assert client.get("/livez").json() == {"status": "ok"}
@@ -105,13 +105,13 @@ def test_a_retrained_model_is_picked_up(
     tmp_path: Path, client: TestClient, model_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "model.pth"
-    monkeypatch.setattr(api.main, "model", api.main.Model(path))
+    monkeypatch.setattr(api.main, "model_file", api.main.ModelFile(path))
     assert_problem(client.post("/predict", json=WINDOW), 503)
-    train.save(path, forecast.load(model_path))
+    train.save(path, forecast.load(model_path).spec)
     before = client.post("/predict", json=WINDOW).json()
-    network = forecast.load(model_path)
-    network.soh_mean = network.soh_mean + 0.1
-    train.save(path, network)
+    forecaster = forecast.load(model_path).spec
+    forecaster.network.output_mean = forecaster.network.output_mean + 0.1
+    train.save(path, forecaster)
     after = client.post("/predict", json=WINDOW).json()
     assert after["predicted_soh"] == pytest.approx(before["predicted_soh"] + 0.1, abs=1e-6)
 

@@ -1,0 +1,96 @@
+"""The evaluation in words: a summary for the terminal, and the model card."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+METHODS = ("network", "persistence", "drift", "ridge", "boosting")
+
+
+def summary(report: dict[str, Any]) -> str:
+    """RMSE of every method on the batteries of the specification's protocol, as text."""
+    lines = [f"{'features':<10}{'battery':<10}" + "".join(f"{it:>13}" for it in METHODS)]
+    for features, batteries in report["one_step"].items():
+        for battery_id, it in batteries.items():
+            figures = "".join(f"{it['methods'][name]['rmse']:>13.4f}" for name in METHODS)
+            lines.append(f"{features:<10}{battery_id:<10}{figures}")
+    return "\n".join(lines)
+
+
+def card(report: dict[str, Any]) -> str:
+    """The model card, Markdown: what was measured, how, and where the model fails."""
+    return "\n".join(_lines(report)) + "\n"
+
+
+def _lines(report: dict[str, Any]) -> Iterator[str]:
+    yield from (
+        "# Model card",
+        "",
+        "What it forecasts: the state of health (SOH, discharge capacity ÷ rated capacity) of the "
+        "next cycle, from the 50 cycles before it. Trained on some batteries, measured on others; "
+        "epochs, intervals and scaling come from training batteries alone.",
+        "",
+        f"## One cycle ahead (mean of {report['seeds']} seeds, RMSE in SOH)",
+        "",
+    )
+    yield from _scores(report["one_step"])
+    yield from ("", "## 90 % intervals", "")
+    yield from _intervals(report["one_step"])
+    yield from ("", "## Each battery left out in turn (one seed)", "")
+    yield from _scores(report["left_out"])
+    yield from (
+        "",
+        "## Each group of conditions left out in turn (one seed)",
+        "",
+        "A skill below 0 is worse than saying that nothing changes: the model does not carry over "
+        "to those conditions, and its answers for them are flagged as unlike training.",
+        "",
+    )
+    for features, groups in report["groups"].items():
+        yield from _scores({f"{features}, {group}": it for group, it in groups.items()})
+        yield ""
+    yield from ("## Many cycles ahead (battery left out)", "")
+    yield "| battery | from cycle | RMSE, Ah | coverage | end of life | measured | error, cycles |"
+    yield "|---|---|---|---|---|---|---|"
+    for battery_id, it in report["trajectories"].items():
+        for origin, found in it["origins"].items():
+            yield (
+                f"| {battery_id} | {origin} | {found['rmse_ah']:.4f} | {found['coverage']:.2f} "
+                f"| {found['end_of_life'] or 'not reached'} | {it['end_of_life'] or 'censored'} "
+                f"| {'' if found['rul_error'] is None else found['rul_error']} |"
+            )
+    yield from ("", "## 16 past capacities (battery left out, RMSE in Ah)", "")
+    yield "| battery | ridge | persistence |"
+    yield "|---|---|---|"
+    public = report["public_protocol"]
+    for battery_id, it in public.items():
+        yield f"| {battery_id} | {it['ridge']:.4f} | {it['persistence']:.4f} |"
+    ridge, persistence = (np.mean([it[name] for it in public.values()]) for name in METHODS[3:0:-2])
+    yield f"| mean | {ridge:.4f} | {persistence:.4f} |"
+
+
+def _scores(by_label: dict[str, Any]) -> Iterator[str]:
+    yield "| features | battery | network | skill | " + " | ".join(METHODS[1:]) + " | regenerated |"
+    yield "|" + "---|" * (len(METHODS) + 4)
+    for label, batteries in by_label.items():
+        for battery_id, it in batteries.items():
+            network = it["methods"]["network"]
+            others = " | ".join(f"{it['methods'][name]['rmse']:.4f}" for name in METHODS[1:])
+            yield (
+                f"| {label} | {battery_id} | {network['rmse']:.4f} ± {network['rmse_std']:.4f} "
+                f"| {network['skill']:.2f} | {others} | {network['rmse_regeneration']:.4f} |"
+            )
+
+
+def _intervals(by_features: dict[str, Any]) -> Iterator[str]:
+    yield "| features | battery | split: coverage | width | adaptive: coverage | width |"
+    yield "|---|---|---|---|---|---|"
+    for features, batteries in by_features.items():
+        for battery_id, it in batteries.items():
+            interval = it["interval"]
+            yield (
+                f"| {features} | {battery_id} "
+                f"| {interval['split_coverage']:.3f} | {interval['split_width']:.4f} "
+                f"| {interval['adaptive_coverage']:.3f} | {interval['adaptive_width']:.4f} |"
+            )
