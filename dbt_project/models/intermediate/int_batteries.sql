@@ -25,6 +25,7 @@ final as (
         source_files.layout,
         conditions.battery_group,
         conditions.ambient,
+        conditions.ambient_temperature_c,
         conditions.load,
         coalesce(
             conditions.rated_capacity_ah, layout_defaults.rated_capacity_ah

@@ -1,64 +1,38 @@
 with
 
-recordings as (
+discharges as (
 
     select * from {{ ref('int_discharge_recordings') }}
 
 ),
 
-batteries as (
-
-    select * from {{ ref('int_batteries') }}
-
-),
-
--- sample numbers, from 1: first and last under load, and the first of these below the cut-off
-bounded as (
-
-    select
-        recordings.*,
-        batteries.cutoff_v,
-        bounds.load_on,
-        bounds.cut_off,
-        coalesce(bounds.cut_off, bounds.load_off) as last_sample
-    from recordings
-    inner join batteries
-        on recordings.battery_id = batteries.battery_id
-    cross join lateral (
-        select
-            min(samples.i) as load_on,
-            max(samples.i) as load_off,
-            min(samples.i) filter (where samples.voltage_v < batteries.cutoff_v) as cut_off
-        from
-            unnest(recordings.current_a, recordings.voltage_v)
-            with ordinality as samples (current_a, voltage_v, i)
-        where samples.current_a > {{ var('load_current_a') }}
-    ) as bounds
-
-),
-
--- trapezoids between neighbours: the arrays against themselves, shifted by one sample
+-- trapezoids between neighbours: the arrays against themselves, shifted by one sample; whole_ is
+-- the record to its last loaded sample, loaded_ from load-on to the cut-off
 integrated as (
 
     select
-        bounded.*,
-        trapezoids.charge_as,
-        trapezoids.voltage_vs,
-        trapezoids.loaded_s
-    from bounded
+        discharges.*,
+        trapezoids.*
+    from discharges
     cross join lateral (
         select
-            sum((t1 - t0) * (i1 + i0)) / 2 as charge_as,
-            sum((t1 - t0) * (v1 + v0)) filter (where n >= bounded.load_on) / 2 as voltage_vs,
-            sum(t1 - t0) filter (where n >= bounded.load_on) as loaded_s
+            sum((t1 - t0) * (i1 + i0)) / 2 as whole_charge_as,
+            sum((t1 - t0) * (i1 + i0)) filter (where n < last_sample) / 2 as charge_as,
+            sum((t1 - t0) * (i1 * v1 + i0 * v0)) filter (where n < last_sample) / 2 as energy_ws,
+            sum((t1 - t0) * (i1 + i0)) filter (where n between load_on and last_sample - 1)
+            / 2 as loaded_charge_as,
+            sum((t1 - t0) * (v1 + v0)) filter (where n between load_on and last_sample - 1)
+            / 2 as voltage_vs,
+            sum(t1 - t0) filter (where n between load_on and last_sample - 1) as loaded_s,
+            min(least(v1, v0)) filter (where n >= load_on) as min_voltage_v
         from
             unnest(
-                bounded.time_s[2:bounded.last_sample],
-                bounded.time_s[1:bounded.last_sample - 1],
-                bounded.current_a[2:bounded.last_sample],
-                bounded.current_a[1:bounded.last_sample - 1],
-                bounded.voltage_v[2:bounded.last_sample],
-                bounded.voltage_v[1:bounded.last_sample - 1]
+                discharges.time_s[2:discharges.load_off],
+                discharges.time_s[1:discharges.load_off - 1],
+                discharges.current_a[2:discharges.load_off],
+                discharges.current_a[1:discharges.load_off - 1],
+                discharges.voltage_v[2:discharges.load_off],
+                discharges.voltage_v[1:discharges.load_off - 1]
             ) with ordinality as samples (t1, t0, i1, i0, v1, v0, n)
     ) as trapezoids
 
@@ -72,25 +46,30 @@ final as (
         recording_index,
         activity,
         started_at,
+        ambient_temperature_c,
         is_charge_recorded,
         is_capacity_recorded,
         cut_off is not null as is_cut_off_reached,
         last_sample - load_on + 1 as samples,
-        case
-            when load_on > 1 then voltage_v[load_on - 1]
-            else voltage_before_v
-        end as rest_voltage_v,
+        voltage_v[load_on] as voltage_at_load_on_v,
+        case when load_on > 1 then voltage_v[load_on - 1] else voltage_before_v end
+            as rest_voltage_v,
+        current_a[load_on] - case when load_on > 1 then current_a[load_on - 1] else 0 end
+            as step_a,
         voltage_v[last_sample] as last_voltage_v,
         time_s[load_on] as load_on_s,
         time_s[last_sample] as load_off_s,
+        whole_charge_as,
         charge_as,
+        energy_ws,
+        loaded_charge_as,
         voltage_vs,
         loaded_s,
+        min_voltage_v,
+        {{ sensible('temperature_c[load_on]') }} as temperature_at_load_on_c,
         (
-            select max(temperature)
+            select max({{ sensible('temperature') }})
             from unnest(temperature_c[load_on:last_sample]) as samples (temperature)
-            -- a sensor that reads further out than this is broken, not hot or cold
-            where temperature between -60 and 150
         ) as max_temperature_c
     from integrated
 

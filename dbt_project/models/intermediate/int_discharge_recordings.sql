@@ -1,108 +1,63 @@
 with
 
-aging as (
+recordings as (
 
-    select * from {{ ref('stg_aging__recordings') }}
-
-),
-
-randomized as (
-
-    select * from {{ ref('stg_randomized__steps') }}
+    select * from {{ ref('int_recordings') }}
 
 ),
 
--- an aging discharge is one recording; one before any charge starts from an unknown state
-aging_ordered as (
+recording_order as (
 
-    select
-        *,
-        count(*) filter (where recording_type = 'charge') over earlier > 0 as is_charge_recorded,
-        count(*) filter (where recording_type = 'discharge') over earlier as discharge_index
-    from aging
-    window earlier as (partition by battery_id order by recording_index)
+    select * from {{ ref('int_recording_order') }}
 
 ),
 
--- a randomized discharge is every discharge step of one activity between two charges
-randomized_charges as (
+batteries as (
 
-    select
-        *,
-        count(*) filter (where recording_type = 'charge') over earlier as charges,
-        lag(voltage_v[cardinality(voltage_v)]) over earlier as voltage_before_v
-    from randomized
-    window earlier as (partition by battery_id order by recording_index)
+    select * from {{ ref('int_batteries') }}
 
 ),
 
-randomized_ordered as (
+numbered as (
 
     select
-        *,
-        case
-            when
-                charges = lag(charges) over earlier
-                and coalesce(activity, '') = coalesce(lag(activity) over earlier, '')
-                then 0
-            else 1
-        end as is_first_step
-    from randomized_charges
-    where recording_type = 'discharge'
-    window earlier as (partition by battery_id order by recording_index)
+        recordings.*,
+        recording_order.discharge_index,
+        recording_order.is_charge_recorded,
+        recording_order.voltage_before_v,
+        batteries.cutoff_v
+    from recordings
+    inner join recording_order
+        on
+            recordings.battery_id = recording_order.battery_id
+            and recordings.recording_index = recording_order.recording_index
+    inner join batteries
+        on recordings.battery_id = batteries.battery_id
+    where recordings.recording_type = 'discharge'
 
 ),
 
-united as (
+-- sample numbers, from 1: first and last under load, and the first of these below the cut-off
+final as (
 
     select
-        battery_id,
-        recording_index,
-        discharge_index,
-        'cycling' as activity,
-        started_at,
-        is_charge_recorded,
-        null::float8 as voltage_before_v,
-        coalesce(recorded_capacity_ah, 0) > 0 as is_capacity_recorded,
-        time_s,
-        voltage_v,
-        current_a,
-        temperature_c
-    from aging_ordered
-    where recording_type = 'discharge'
-
-    union all
-
-    select
-        battery_id,
-        recording_index,
-        sum(is_first_step) over (
-            partition by battery_id order by recording_index
-        ) as discharge_index,
-        activity,
-        started_at,
-        charges > 0 as is_charge_recorded,
-        voltage_before_v,
-        true as is_capacity_recorded,
-        time_s,
-        voltage_v,
-        current_a,
-        temperature_c
-    from randomized_ordered
+        numbered.*,
+        bounds.load_on,
+        bounds.load_off,
+        bounds.cut_off,
+        coalesce(bounds.cut_off, bounds.load_off) as last_sample
+    from numbered
+    cross join lateral (
+        select
+            min(samples.i) as load_on,
+            max(samples.i) as load_off,
+            min(samples.i) filter (where samples.voltage_v < numbered.cutoff_v) as cut_off
+        from
+            unnest(numbered.current_a, numbered.voltage_v)
+            with ordinality as samples (current_a, voltage_v, i)
+        where samples.current_a > {{ var('load_current_a') }}
+    ) as bounds
 
 )
 
-select
-    battery_id,
-    recording_index,
-    discharge_index::int as discharge_index,
-    activity,
-    started_at,
-    is_charge_recorded,
-    voltage_before_v,
-    is_capacity_recorded,
-    time_s,
-    voltage_v,
-    current_a,
-    temperature_c
-from united
+select * from final

@@ -8,7 +8,7 @@ batteries as (
 
 discharges as (
 
-    select * from {{ ref('int_discharges') }}
+    select * from {{ ref('int_verdicts') }}
 
 ),
 

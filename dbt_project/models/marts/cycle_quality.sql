@@ -2,7 +2,7 @@ with
 
 discharges as (
 
-    select * from {{ ref('int_discharges') }}
+    select * from {{ ref('int_verdicts') }}
 
 ),
 

@@ -1,0 +1,80 @@
+with
+
+recordings as (
+
+    select * from {{ ref('int_recordings') }}
+
+),
+
+-- narrow: the arrays themselves stay where they are, only their ends are looked at
+timed as (
+
+    select
+        battery_id,
+        recording_index,
+        recording_type,
+        activity,
+        started_at,
+        started_at + make_interval(
+            secs => {{ finite('time_s[cardinality(time_s)] - time_s[1]') }}
+        ) as ended_at,
+        voltage_v[cardinality(voltage_v)] as last_voltage_v,
+        count(*) filter (where recording_type = 'charge') over earlier as charges
+    from recordings
+    window earlier as (partition by battery_id order by recording_index)
+
+),
+
+-- every cycling discharge stands alone; other steps of one activity between two charges are one
+stepped as (
+
+    select
+        *,
+        recording_type = 'discharge'
+        and (
+            activity is not distinct from 'cycling'
+            or charges is distinct from lag(charges) over same_type
+            or activity is distinct from lag(activity) over same_type
+        ) as is_first_step,
+        lag(last_voltage_v) over earlier as voltage_before_v,
+        lag(ended_at) over earlier as before_ended_at
+    from timed
+    window
+        earlier as (partition by battery_id order by recording_index),
+        same_type as (partition by battery_id, recording_type order by recording_index)
+
+),
+
+counted as (
+
+    select
+        *,
+        count(*) filter (where is_first_step) over (
+            partition by battery_id order by recording_index
+        ) as discharges
+    from stepped
+
+),
+
+final as (
+
+    select
+        battery_id,
+        recording_index,
+        case
+            when recording_type = 'discharge' then discharges
+            else discharges + 1
+        end::int as discharge_index,
+        recording_type,
+        started_at,
+        ended_at,
+        charges > 0 as is_charge_recorded,
+        -- hours later the voltage is another
+        case
+            when started_at - before_ended_at < interval '1 minute' then voltage_before_v
+        end as voltage_before_v
+    from counted
+
+)
+
+select * from final

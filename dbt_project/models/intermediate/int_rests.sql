@@ -1,0 +1,44 @@
+with
+
+recording_order as (
+
+    select * from {{ ref('int_recording_order') }}
+
+),
+
+bounded as (
+
+    select
+        battery_id,
+        discharge_index,
+        min(started_at) filter (where recording_type = 'discharge') as started_at,
+        max(ended_at) filter (where recording_type = 'discharge') as ended_at,
+        min(started_at) filter (where recording_type = 'charge') as charge_started_at,
+        max(ended_at) filter (where recording_type = 'charge') as charge_ended_at
+    from recording_order
+    group by battery_id, discharge_index
+
+),
+
+paired as (
+
+    select
+        *,
+        lag(ended_at) over (partition by battery_id order by discharge_index) as last_ended_at
+    from bounded
+
+),
+
+final as (
+
+    select
+        battery_id,
+        discharge_index,
+        {{ hours_between('last_ended_at', 'started_at') }} as rest_hours,
+        {{ hours_between('last_ended_at', 'charge_started_at') }} as rest_after_hours,
+        {{ hours_between('charge_ended_at', 'started_at') }} as rest_before_hours
+    from paired
+
+)
+
+select * from final
