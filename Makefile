@@ -24,8 +24,10 @@ demo: .venv/installed
 	echo "== staging tables into features: dbt build --project-dir dbt_project"; \
 	dbt --no-use-colors build --quiet --project-dir dbt_project; \
 	python -m database psql -P pager=off -c "select battery_id, cycles, round(first_soh::numeric, 3) as first_soh, round(last_soh::numeric, 3) as last_soh, end_of_life_cycle from battery_summary order by battery_id"; \
-	echo "== features into a model: python -m model.train --train $$train --test $$test"; \
-	python -m model.train --train $$train --test $$test; \
+	for features in spec extended; do \
+	    echo "== features into a model: python -m model.train --train $$train --test $$test --features $$features"; \
+	    python -m model.train --train $$train --test $$test --features $$features; \
+	done; \
 	echo "== a model into a forecast: uvicorn api.main:app"; \
 	python -m api.demo $$test; \
 	echo; echo "Next: . .venv/bin/activate, then"; \

@@ -89,7 +89,7 @@ def windows(series: Series, window: int) -> Windows:
     nothing measured in the cycle to predict is in it. Raises TooFewCyclesError when the battery has
     not a single one.
     """
-    known = _last_known(series.soh)
+    known = last_known(series.soh)
     ends = np.arange(window, len(series.soh))  # the cycle to predict, counted from 0
     ends = ends[np.isfinite(series.soh[ends]) & np.isfinite(known[ends - 1])]
     if not len(ends):
@@ -133,7 +133,7 @@ def _series(battery_id: str, rows: list[tuple[Any, ...]]) -> Series:
     )
 
 
-def _last_known(soh: Array) -> Array:
+def last_known(soh: Array) -> Array:
     """Carry the last finite value forward, [cycles] to [cycles]; NaN until there is one."""
     at = np.maximum.accumulate(np.where(np.isfinite(soh), np.arange(len(soh)), -1))
     return np.where(at >= 0, soh[at], np.nan)

@@ -6,13 +6,16 @@ Every figure stands beside those of doing nothing, drift, ridge and boosting on 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from psycopg2.extensions import connection
 from tqdm import tqdm
 
@@ -60,28 +63,21 @@ def run(batteries: Sequence[str], seeds: int, epochs: int, out: Path) -> None:
     with closing(database.connect()) as server:
         series = {it.battery_id: it for it in data.read(server, batteries)}
         groups = _groups(server)
-    base = Config(epochs=epochs)
-    jobs = 2 * (1 + len(batteries) + len(groups))
-    with tqdm(total=jobs, unit="fit", disable=not sys.stderr.isatty()) as progress:
-        report: dict[str, Any] = {"seeds": seeds, "one_step": {}, "left_out": {}, "groups": {}}
-        for features in ("spec", "extended"):
-            config = replace(base, features=features)
-            first = [series[name] for name in batteries[:2]]
-            report["one_step"][features] = _measure(
-                config, first, [series[name] for name in batteries[2:]], seeds
-            )
+    report: dict[str, Any] = {"seeds": seeds, "one_step": {}, "left_out": {}, "groups": {}}
+    jobs = list(_jobs(series, groups, list(batteries), Config(epochs=epochs), seeds))
+    with (
+        # torch gains nothing from a second core on networks this small: one protocol per core
+        ProcessPoolExecutor(
+            mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+        ) as pool,
+        tqdm(total=len(jobs), unit="fit", disable=not sys.stderr.isatty()) as progress,
+    ):
+        running = {pool.submit(_measure, *job[3:]): job[:3] for job in jobs}
+        for done in as_completed(running):
+            protocol, features, label = running[done]
+            by_label = report[protocol].setdefault(features, {})
+            by_label |= {label: done.result()} if protocol == "groups" else done.result()
             progress.update()
-            report["left_out"][features] = {}
-            for name in batteries:
-                others = [it for it in series.values() if it.battery_id != name]
-                report["left_out"][features] |= _measure(config, others, [series[name]], 1)
-                progress.update()
-            report["groups"][features] = {}
-            for group, members in groups.items():
-                others = [it for name, those in groups.items() if name != group for it in those]
-                if len(others) >= 2:
-                    report["groups"][features] |= {group: _measure(config, others, members, 1)}
-                progress.update()
     report["trajectories"] = trajectories(list(series.values()))
     report["public_protocol"] = baselines.public_protocol(
         {name: it.capacity_ah[np.isfinite(it.soh)] for name, it in series.items()}
@@ -95,13 +91,35 @@ def run(batteries: Sequence[str], seeds: int, epochs: int, out: Path) -> None:
     print(f"written to {out}: evaluation.json, model_card.md, evaluation_*.png")
 
 
+def _jobs(
+    series: dict[str, Series],
+    groups: dict[str, list[Series]],
+    batteries: list[str],
+    base: Config,
+    seeds: int,
+) -> Iterator[tuple[str, str, str, Config, list[Series], list[Series], int]]:
+    """Yield protocol, features, label, and the arguments of `_measure`, the longest jobs first."""
+    first, tests = batteries[:2], batteries[2:]
+    for features in ("extended", "spec"):
+        config = replace(base, features=features)
+        for group, members in groups.items():
+            others = [it for name, those in groups.items() if name != group for it in those]
+            if len(others) >= 2:
+                yield "groups", features, group, config, others, members, 1
+        one_step = [series[name] for name in first], [series[name] for name in tests]
+        yield "one_step", features, "", config, *one_step, seeds
+        for name in batteries:
+            others = [it for it in series.values() if it.battery_id != name]
+            yield "left_out", features, name, config, others, [series[name]], 1
+
+
 def _measure(
     config: Config, training: list[Series], tests: list[Series], seeds: int
 ) -> dict[str, Any]:
     """Train on some batteries with several seeds, and score each test battery by every method."""
     config = replace(config, train=tuple(it.battery_id for it in training), test=())
     cut = [data.windows(it, config.window) for it in training]
-    forecasters = [train.fit(config, training)]
+    forecasters = [train.fit(config, training, min(seeds, train.CHOICE_SEEDS))]
     chosen = replace(config, epochs=int(forecasters[0].card["epochs"]))
     for seed in range(1, seeds):
         another = Forecaster(config)

@@ -15,6 +15,7 @@ from model.data import Array
 END_OF_LIFE_SOH = 0.7
 LENGTH = 2000  # cycles that the curve is kept for
 ANCHOR = 5  # cycles whose median is a battery's state: one regenerated cycle does not move it
+LAG = ANCHOR // 2  # cycles by which that median is behind: a straight fade must go straight on
 TAIL = 50  # cycles whose mean fade goes on after the last training battery has ended
 BAND = 10  # neighbouring horizons that share a half-width
 POWERS = np.arange(0, 1.01, 0.05)
@@ -107,9 +108,9 @@ def _continue(soh: Array, horizon: int, increments: Array, faded: Array, power: 
     now = float(np.median(soh[-ANCHOR:]))
     own = max(float(np.median(soh[:ANCHOR])) - now, 0.0)
     pace = np.clip(own / max(faded[min(age, LENGTH) - 1], 1e-6), 0.1, 10.0) ** power
-    ages = np.minimum(np.arange(age, age + horizon), LENGTH - 1)
+    ages = np.minimum(np.arange(age, age + horizon + LAG), LENGTH - 1)
     path: Array = now + pace * np.cumsum(increments[ages])
-    return path
+    return path[LAG:]
 
 
 def _left_out_errors(batteries: list[Array], power: float) -> list[list[Array]]:
@@ -139,7 +140,8 @@ def _power(batteries: list[Array]) -> float:
         if not by_battery:  # all too short to be forecast: the middle of the range
             return 0.5
         squares.append(np.mean([np.mean([(error**2).mean() for error in it]) for it in by_battery]))
-    weights = np.array(squares) ** (-len(batteries) / 2)
+    # no forecast is better than a cycler's resolution, 0.01 % of SOH
+    weights = (np.array(squares) + 1e-8) ** (-len(batteries) / 2)
     return float(weights @ POWERS / weights.sum())
 
 

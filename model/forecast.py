@@ -45,7 +45,7 @@ class Prediction:
     soh: float  # a fraction
     soh_low: float  # 90 % interval
     soh_high: float
-    capacity_ah: float  # soh × the rated capacity of the training batteries
+    capacity_ah: float  # soh × rated capacity: the battery's own where known, else in training
     features: str  # "spec" or "extended": which network answered
     rest_hours: float | None  # rest before the cycle that was reckoned with
     rest_source: str | None  # "given" or "window median"
@@ -83,7 +83,13 @@ class Forecaster(nn.Module):
         self.capacity_line = torch.as_tensor(np.polyfit(time_s[known], capacity[known], 1).copy())
 
     def soh_of(self, cycle: Cycle) -> float:
-        """Return the SOH that a cycle was measured to have, or, by the line, must have had."""
+        """Return the SOH that a cycle was measured to have, NaN where that is known to be unknown.
+
+        Its soh_target, else its discharge capacity, else, by the line, its time to discharge.
+        """
+        if "soh_target" in cycle:
+            soh = cycle["soh_target"]
+            return float("nan") if soh is None else float(soh)
         capacity = cycle.get("discharge_capacity")
         if capacity is None:
             slope, offset = self.capacity_line.tolist()
@@ -177,11 +183,12 @@ def forecast(model: Model, soh: Sequence[float], horizon: int) -> Trajectory:
 
 
 def history(database: connection, battery_id: str) -> list[dict[str, Any]]:
-    """Read the features of all cycles of a battery from cycle_series, in time order.
+    """Read all cycles of a battery from cycle_series in time order: features, and soh_target.
 
     Raises UnknownBatteryError, or ModelError before dbt has run.
     """
-    return [row[2] for row in data.rows(database, [battery_id])[battery_id]]
+    found = data.rows(database, [battery_id])[battery_id]
+    return [{**features, "soh_target": soh} for _, _, features, soh in found]
 
 
 def _predict(
@@ -190,7 +197,8 @@ def _predict(
     rest_hours: Sequence[float | None],
 ) -> list[Prediction]:
     window = forecaster.config.window
-    known = [np.array([forecaster.soh_of(cycle) for cycle in it]) for it in histories]
+    truths = [np.array([forecaster.soh_of(cycle) for cycle in it]) for it in histories]
+    known = [_known(forecaster, *pair) for pair in zip(histories, truths, strict=True)]
     measured = [np.array([[cycle[name] for name in MEASURED] for cycle in it]) for it in histories]
     rests, reckoned = [], []
     for it, given in zip(histories, rest_hours, strict=True):
@@ -209,7 +217,8 @@ def _predict(
     answers = []
     for row, end in enumerate(ends):
         own = predicted[end - (len(histories[row]) - window + 1) : end]
-        half = forecaster.interval.half_width(own[:-1] - known[row][window:])
+        errors = own[:-1] - truths[row][window:]
+        half = forecaster.interval.half_width(errors[np.isfinite(errors)])
         soh = float(own[-1])
         is_extended = forecaster.config.features == "extended"
         answers.append(
@@ -217,7 +226,7 @@ def _predict(
                 soh=soh,
                 soh_low=max(soh - half, 0.0),
                 soh_high=soh + half,
-                capacity_ah=soh * float(forecaster.rated_capacity_ah),
+                capacity_ah=soh * _rated_capacity_ah(forecaster, histories[row]),
                 features=forecaster.config.features,
                 rest_hours=reckoned[row] if is_extended else None,
                 rest_source=_source(rest_hours[row]) if is_extended else None,
@@ -225,6 +234,22 @@ def _predict(
             )
         )
     return answers
+
+
+def _known(forecaster: Forecaster, history: Sequence[Cycle], truth: Array) -> Array:
+    """Carry the last known SOH forward, [cycles]; until there is one, a cycle's charge serves."""
+    filled = data.last_known(truth)
+    for row in np.flatnonzero(np.isnan(filled)).tolist():
+        cycle = {name: it for name, it in history[row].items() if name != "soh_target"}
+        filled[row] = forecaster.soh_of(cycle)
+    return filled
+
+
+def _rated_capacity_ah(forecaster: Forecaster, history: Sequence[Cycle]) -> float:
+    for cycle in history:
+        if cycle.get("soh_target"):
+            return float(cycle["discharge_capacity"] / cycle["soh_target"])
+    return float(forecaster.rated_capacity_ah)
 
 
 def _coming_rest(window: Sequence[Cycle], given: float | None) -> tuple[tuple[float, float], float]:

@@ -127,14 +127,14 @@ def _refuse_leaks(
         )
 
 
-def fit(config: Config, train: list[Series]) -> Forecaster:
+def fit(config: Config, train: list[Series], choice_seeds: int = CHOICE_SEEDS) -> Forecaster:
     """Make a forecaster from the training batteries, and from no others.
 
     Each of them is left out once: the epochs are chosen by, and the interval measured on, cells
     that the network did not see.
     """
     training = [data.windows(series, config.window) for series in train]
-    epochs, residuals = choose_epochs(config, training)
+    epochs, residuals = choose_epochs(config, training, choice_seeds)
     forecaster = Forecaster(config)
     forecaster.network = fit_network(replace(config, epochs=epochs), training)
     forecaster.interval.fit(residuals)
@@ -145,7 +145,7 @@ def fit(config: Config, train: list[Series]) -> Forecaster:
     return forecaster.eval()
 
 
-def choose_epochs(config: Config, training: list[Windows]) -> tuple[int, Array]:
+def choose_epochs(config: Config, training: list[Windows], choice_seeds: int) -> tuple[int, Array]:
     """Leave each training battery out once; return the best number of epochs and the errors there.
 
     The error curve is the mean over batteries and seeds, smoothed over three checkpoints.
@@ -154,12 +154,12 @@ def choose_epochs(config: Config, training: list[Windows]) -> tuple[int, Array]:
     every = CHECK_EVERY if not config.epochs else epochs
     curves = []  # per battery left out: errors [seeds, checkpoints, windows]
     with tqdm(
-        total=len(training) * CHOICE_SEEDS, desc="leaving out", unit="fit", disable=_quiet()
+        total=len(training) * choice_seeds, desc="leaving out", unit="fit", disable=_quiet()
     ) as progress:
         for left_out in training:
             others = [windows for windows in training if windows is not left_out]
             errors = []
-            for seed in range(config.seed, config.seed + CHOICE_SEEDS):
+            for seed in range(config.seed, config.seed + choice_seeds):
                 seen: list[Array] = []
                 tried = replace(config, epochs=epochs, seed=seed)
                 fit_network(tried, others, every, left_out, seen)

@@ -91,9 +91,9 @@ def server() -> Server:
 
 @pytest.fixture(scope="session")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with three simulated aging cells and a randomized one."""
+    """A folder with four simulated aging cells and a randomized one."""
     folder = tmp_path_factory.mktemp("recordings")
-    for name in ("S0001", "S0002", "S0003"):
+    for name in ("S0001", "S0002", "S0003", "S0004"):
         simulate.simulate_aging(folder / f"{name}.mat", seed=0, cycles=60)
     simulate.simulate_randomized(folder / "SRW1.mat", seed=0, reference_discharges=3)
     return folder

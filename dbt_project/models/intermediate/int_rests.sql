@@ -14,7 +14,7 @@ bounded as (
         min(started_at) filter (where recording_type = 'discharge') as started_at,
         max(ended_at) filter (where recording_type = 'discharge') as ended_at,
         min(started_at) filter (where recording_type = 'charge') as charge_started_at,
-        max(ended_at) filter (where recording_type = 'charge') as charge_ended_at
+        sum(ended_at - started_at) filter (where recording_type = 'charge') as charging
     from recording_order
     group by battery_id, discharge_index
 
@@ -36,7 +36,7 @@ final as (
         discharge_index,
         {{ hours_between('last_ended_at', 'started_at') }} as rest_hours,
         {{ hours_between('last_ended_at', 'charge_started_at') }} as rest_after_hours,
-        {{ hours_between('charge_ended_at', 'started_at') }} as rest_before_hours
+        {{ hours_between('(charge_started_at + charging)', 'started_at') }} as rest_before_hours
     from paired
 
 )

@@ -1,0 +1,178 @@
+"""Intervals, familiarity and trajectories: on made-up numbers where the answer is known by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from psycopg2.extensions import connection
+
+from model import baselines, data, forecast, scores, train
+from model.config import Config
+from model.data import Windows
+from model.fade import LENGTH, Fade
+from model.intervals import Familiarity, Interval, conformal
+from tests.conftest import run
+
+
+def line(cycles: int, fade: float) -> data.Array:
+    return np.linspace(1, 1 - fade * (cycles - 1), cycles)
+
+
+def test_the_half_width_covers_nine_in_ten_and_one_to_come() -> None:
+    assert conformal(np.arange(1.0, 101.0)) == 91  # the 91st of 100: ceil(101 × 0.9)
+    assert conformal(np.array([-3.0, 1.0])) == 3
+
+
+def test_the_interval_follows_a_batterys_own_errors() -> None:
+    interval = Interval()
+    interval.fit(np.full(200, 0.01))
+    assert interval.half_width(np.zeros(0)) == pytest.approx(0.01)
+    assert interval.half_width(np.full(50, 0.05)) == pytest.approx(0.05)
+    assert interval.half_width(np.full(50, 0.001)) == pytest.approx(0.001)
+    older = np.concatenate([np.full(100, 0.5), np.full(50, 0.001)])
+    assert interval.half_width(older) == pytest.approx(0.001)  # only the last 50 count
+
+
+def test_the_interval_covers_what_it_promises() -> None:
+    generator = np.random.default_rng(0)
+    interval = Interval()
+    interval.fit(generator.normal(0, 0.01, 2000))
+    half = interval.half_width(np.zeros(0))
+    assert 0.88 < (np.abs(generator.normal(0, 0.01, 20000)) <= half).mean() < 0.92
+
+
+def test_unlike_windows_are_told_by_feature() -> None:
+    generator = np.random.default_rng(0)
+    centre = np.array([3.5, 35, 3000, 1, 1])
+    cells = [centre * generator.normal(1, 0.01, (60, 10, 5)) for _ in range(2)]
+    familiarity = Familiarity()
+    familiarity.fit(cells)
+    hot = centre * generator.normal(1, 0.01, (1, 10, 5))
+    hot[:, :, 1] += 30
+    assert familiarity.unlike(hot) == [["max_temperature"]]
+    assert familiarity.unlike(cells[0][:5]) == [[]] * 5
+
+
+def test_a_straight_fade_goes_straight_on() -> None:
+    fade = Fade()
+    fade.fit([line(150, 0.002), line(150, 0.002)])
+    made = fade.forecast(line(50, 0.002), 120)
+    np.testing.assert_allclose(made.soh, line(170, 0.002)[50:], atol=1e-9)
+    assert made.end_of_life in (101, 102)  # 1 − 0.002 × 150 is 0.7 but for the last bit
+    assert fade.forecast(line(50, 0.002), 20).end_of_life is None
+
+
+def test_a_battery_that_fades_faster_is_forecast_to() -> None:
+    fade = Fade()
+    fade.fit([line(150, 0.001), line(150, 0.002), line(150, 0.003)])
+    assert 0 < float(fade.power) <= 1
+    slow, fast = fade.forecast(line(50, 0.001), 50), fade.forecast(line(50, 0.003), 50)
+    assert slow.soh[0] - slow.soh[-1] < fast.soh[0] - fast.soh[-1]
+
+
+def test_the_interval_of_a_trajectory_widens_and_reaches_beyond_the_data() -> None:
+    fade = Fade()
+    fade.fit([line(120, 0.002), line(120, 0.003)])
+    made = fade.forecast(line(60, 0.0025), LENGTH + 10)
+    half = (np.array(made.soh_high) - np.array(made.soh_low))[:100]
+    assert (np.diff(half) >= -1e-12).all()
+    assert np.isfinite(made.soh).all()
+    assert min(made.soh_low) >= 0
+
+
+def test_a_missing_capacity_is_told_by_the_time_to_discharge(
+    simulated: str, sql: connection
+) -> None:
+    forecaster = forecast.Forecaster(Config())
+    series = data.read(sql, ["S0001", "S0002"])
+    forecaster.learn_capacity(series)
+    assert float(forecaster.rated_capacity_ah) == pytest.approx(2)
+    cycle = forecast.history(sql, "S0003")[30]
+    known = forecaster.soh_of({"discharge_capacity": cycle["discharge_capacity"]})
+    told = forecaster.soh_of({"time_to_discharge": cycle["time_to_discharge"]})
+    assert known == pytest.approx(cycle["soh_target"])
+    assert told == pytest.approx(known, abs=0.01)
+
+
+@pytest.fixture(scope="module")
+def model(simulated_template: str, tmp_path_factory: pytest.TempPathFactory) -> forecast.Model:
+    folder = tmp_path_factory.mktemp("model")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_URL", simulated_template)
+        for features in ("spec", "extended"):
+            config = Config(
+                train=("S0001", "S0002"), test=("S0003",), window=20, epochs=3, features=features
+            )
+            train.run(config, folder)
+    return forecast.load(Path(folder) / "model.pth")
+
+
+def test_the_best_network_that_the_data_allow_answers(
+    model: forecast.Model, simulated: str, sql: connection
+) -> None:
+    past = forecast.history(sql, "S0003")
+    bare = [{name: cycle[name] for name in ("avg_voltage_load", "max_temperature",
+                                            "time_to_discharge")} for cycle in past]  # fmt: skip
+    known, unknown, given = forecast.predict(
+        model, [past[-20:], bare[-20:], past[-20:]], [None, None, 100.0]
+    )
+    assert (known.features, unknown.features, given.features) == ("extended", "spec", "extended")
+    assert (known.rest_source, unknown.rest_source) == ("window median", None)
+    assert (given.rest_source, given.rest_hours) == ("given", 100)
+    assert given.soh != known.soh
+    for it in (known, unknown, given):
+        assert it.soh_low < it.soh < it.soh_high
+        assert it.capacity_ah == pytest.approx(2 * it.soh)
+
+
+def test_a_batch_answers_as_single_calls_do(
+    model: forecast.Model, simulated: str, sql: connection
+) -> None:
+    past = forecast.history(sql, "S0003")
+    histories = [past[-20:], past, past[5:40]]
+    together = forecast.predict(model, histories)
+    for history, answer in zip(histories, together, strict=True):
+        (alone,) = forecast.predict(model, [history])
+        assert alone.soh == pytest.approx(answer.soh, abs=1e-6)
+        assert alone.soh_low == pytest.approx(answer.soh_low, abs=1e-6)
+
+
+def test_persistence_and_drift_are_what_they_say(simulated: str, sql: connection) -> None:
+    cut = [data.windows(it, 20) for it in data.read(sql, ["S0001", "S0002", "S0003"])]
+    made = baselines.predictions(Config(window=20), cut[:2], cut[2])
+    np.testing.assert_array_equal(made["persistence"], cut[2].last_soh)
+    drift = np.concatenate([it.target - it.last_soh for it in cut[:2]]).mean()
+    np.testing.assert_allclose(made["drift"], cut[2].last_soh + drift)
+    for name in ("ridge", "boosting"):
+        assert scores.errors(made[name], cut[2].target)["rmse"] < 0.02
+
+
+def test_scores_by_hand() -> None:
+    windows = Windows(
+        inputs=np.zeros((4, 1, 5)),
+        target=np.array([0.8, 0.79, 0.82, 0.81]),
+        last_soh=np.array([0.81, 0.8, 0.79, 0.82]),
+        cycle_index=np.arange(4),
+    )
+    made = scores.full(windows.target + np.array([0.01, -0.01, 0.02, 0]), windows, rated_ah=2)
+    assert made["rmse"] == pytest.approx(np.sqrt((1 + 1 + 4) / 4) / 100)
+    assert made["rmse_ah"] == pytest.approx(2 * made["rmse"])
+    assert made["regenerations"] == 1
+    assert made["rmse_regeneration"] == pytest.approx(0.02)
+    assert made["rmse_ordinary"] == pytest.approx(np.sqrt(2 / 3) / 100)
+    assert made["skill"] == pytest.approx(1 - made["rmse"] / (np.sqrt(12 / 4) / 100))
+
+
+def test_the_evaluation_runs_every_protocol(simulated: str, tmp_path: Path) -> None:
+    batteries = ["S0001", "S0002", "S0003", "S0004"]
+    made = run(
+        "python", "-m", "model.evaluate", "--batteries", *batteries, "--seeds", "1",
+        "--epochs", "1", "--out", str(tmp_path),
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    card = (tmp_path / "model_card.md").read_text()
+    for heading in ("One cycle ahead", "90 % intervals", "left out in turn", "Many cycles ahead"):
+        assert heading in card
+    assert (tmp_path / "evaluation.json").exists()
+    for name in ("errors", "skill"):
+        assert (tmp_path / f"evaluation_{name}.png").read_bytes().startswith(b"\x89PNG")
