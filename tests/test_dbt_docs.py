@@ -1,4 +1,4 @@
-"""Everything that dbt builds is described, and the documentation is one page that opens anywhere."""
+"""Everything dbt builds is described, and its documentation is one page that opens anywhere."""
 
 import json
 from pathlib import Path
