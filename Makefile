@@ -1,5 +1,5 @@
 # `make demo` runs the whole road, `make test` checks everything; both need python3.11+ and no more.
-.PHONY: demo test check data
+.PHONY: demo test check data docs
 .DEFAULT_GOAL := demo
 
 PYTHON ?= python3
@@ -35,6 +35,12 @@ demo: .venv/installed
 	echo "  python -m loader PATH && dbt build --project-dir dbt_project        your own recordings"; \
 	echo "  python -m model.train --help                                       other batteries, other knobs"; \
 	echo "  uvicorn api.main:app                                               the service; post artifacts/window.json to /predict"
+
+# Every model, column, test and line of lineage as one page, which needs no server.
+docs: .venv/installed
+	python -m database start
+	dbt --no-use-colors docs generate --quiet --static --project-dir dbt_project
+	python -m webbrowser -t "file://$(CURDIR)/dbt_project/target/static_index.html"
 
 test: check
 	pytest

@@ -68,7 +68,7 @@ def test_an_unknown_comment_is_named_and_left_out(simulated: str, sql: connectio
         "update staging.randomized_step set comment = 'dancing'"
         " where battery_id = 'SRW1' and comment = 'reference discharge'"
     )
-    made = build(simulated)
+    made = build(simulated, "--full-refresh")
     assert made.returncode == 0, made.stdout
     assert "unknown comment 'dancing' in the steps of SRW1" in made.stdout
     assert rows(sql, "select count(*) from cycle_quality where reason = 'unknown_step'") == [(3,)]

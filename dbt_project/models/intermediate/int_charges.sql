@@ -3,6 +3,7 @@ with
 recordings as (
 
     select * from {{ ref('int_recordings') }}
+    {{ only_changed_batteries() }}
 
 ),
 

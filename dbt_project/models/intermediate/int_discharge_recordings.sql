@@ -21,11 +21,24 @@ batteries as (
 numbered as (
 
     select
-        recordings.*,
+        recordings.battery_id,
+        recordings.recording_index,
+        recordings.activity,
+        recordings.started_at,
+        recordings.is_capacity_recorded,
+        recordings.time_s,
+        recordings.voltage_v,
+        recordings.current_a,
+        recordings.temperature_c,
         recording_order.discharge_index,
         recording_order.is_charge_recorded,
         recording_order.voltage_before_v,
-        batteries.cutoff_v
+        batteries.rated_capacity_ah,
+        batteries.cutoff_v,
+        batteries.full_charge_v,
+        coalesce(
+            {{ finite('recordings.ambient_temperature_c') }}, batteries.ambient_temperature_c
+        ) as ambient_temperature_c
     from recordings
     inner join recording_order
         on

@@ -3,6 +3,7 @@ with
 parts as (
 
     select * from {{ ref('int_discharge_parts') }}
+    {{ only_changed_batteries() }}
 
 ),
 
@@ -31,6 +32,9 @@ summed as (
         min(activity) as activity,
         min(started_at) as started_at,
         min(ambient_temperature_c) as ambient_temperature_c,
+        min(rated_capacity_ah) as rated_capacity_ah,
+        min(cutoff_v) as cutoff_v,
+        min(full_charge_v) as full_charge_v,
         bool_and(is_charge_recorded) as is_charge_recorded,
         bool_and(is_capacity_recorded) as is_capacity_recorded,
         coalesce(sum(samples), 0)::int as samples,

@@ -6,62 +6,44 @@ discharges as (
 
 ),
 
-batteries as (
-
-    select * from {{ ref('int_batteries') }}
-
-),
-
 -- the first rule that applies decides
 judged as (
 
     select
-        discharges.*,
-        discharges.discharge_capacity_ah / batteries.rated_capacity_ah as soh,
+        *,
+        discharge_capacity_ah / rated_capacity_ah as soh,
         case
-            when discharges.activity is null then 'unknown_step'
-            when discharges.activity = 'characterisation' then 'characterisation'
-            when discharges.samples = 0 then 'no_load'
-            when discharges.samples < {{ var('minimum_samples') }} then 'too_few_samples'
+            when activity is null then 'unknown_step'
+            when activity = 'characterisation' then 'characterisation'
+            when samples = 0 then 'no_load'
+            when samples < {{ var('minimum_samples') }} then 'too_few_samples'
             when
-                'NaN' in (
-                    discharges.discharge_capacity_ah,
-                    discharges.avg_voltage_load_v,
-                    discharges.time_to_discharge_s
-                )
+                'NaN' in (discharge_capacity_ah, avg_voltage_load_v, time_to_discharge_s)
                 then 'not_finite'
-            when discharges.max_temperature_c is null then 'no_temperature'
-            when discharges.rest_voltage_v < batteries.full_charge_v then 'not_fully_charged'
-            when not discharges.is_capacity_recorded then 'no_capacity'
+            when max_temperature_c is null then 'no_temperature'
+            when rest_voltage_v < full_charge_v then 'not_fully_charged'
+            when not is_capacity_recorded then 'no_capacity'
             when
-                discharges.discharge_capacity_ah / batteries.rated_capacity_ah
+                discharge_capacity_ah / rated_capacity_ah
                 not between {{ var('minimum_soh') }} and {{ var('maximum_soh') }}
                 then 'implausible_capacity'
         end as fault,
         case
-            when discharges.activity = 'random walk' then 'kept_random_walk'
-            when not discharges.is_charge_recorded then 'kept_charge_not_recorded'
+            when activity = 'random walk' then 'kept_random_walk'
+            when not is_charge_recorded then 'kept_charge_not_recorded'
             when
-                discharges.last_voltage_v > batteries.cutoff_v + {{ var('cutoff_tolerance_v') }}
+                last_voltage_v > cutoff_v + {{ var('cutoff_tolerance_v') }}
                 then 'kept_stopped_above_cut_off'
             else 'kept'
         end as merit
     from discharges
-    inner join batteries
-        on discharges.battery_id = batteries.battery_id
 
 ),
 
 final as (
 
     select
-        battery_id,
-        discharge_index,
-        recording_index,
-        activity,
-        started_at,
-        samples,
-        discharge_capacity_ah,
+        *,
         fault is null as is_usable,
         coalesce(fault, merit) as reason,
         case when fault is null and merit = 'kept' then soh end as soh_target,

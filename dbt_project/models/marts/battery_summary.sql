@@ -3,12 +3,14 @@ with
 batteries as (
 
     select * from {{ ref('int_batteries') }}
+    {{ only_changed_batteries() }}
 
 ),
 
 discharges as (
 
     select * from {{ ref('int_verdicts') }}
+    {{ only_changed_batteries() }}
 
 ),
 

@@ -3,6 +3,7 @@ with
 cycles as (
 
     select * from {{ ref('int_cycles') }}
+    {{ only_changed_batteries() }}
 
 ),
 
