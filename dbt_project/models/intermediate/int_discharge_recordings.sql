@@ -12,6 +12,12 @@ randomized as (
 
 ),
 
+tabular as (
+
+    select * from {{ ref('stg_tabular__recordings') }}
+
+),
+
 -- an aging discharge is one recording; one before any charge starts from an unknown state
 aging_ordered as (
 
@@ -24,19 +30,51 @@ aging_ordered as (
 
 ),
 
--- a randomized discharge is every discharge step of one activity between two charges
-randomized_charges as (
+stepwise as (
+
+    select
+        battery_id,
+        recording_index,
+        recording_type,
+        null::int as cycle_count,
+        activity,
+        started_at,
+        time_s,
+        voltage_v,
+        current_a,
+        temperature_c
+    from randomized
+
+    union all
+
+    select
+        battery_id,
+        recording_index,
+        recording_type,
+        cycle_count,
+        'cycling' as activity,
+        started_at,
+        time_s,
+        voltage_v,
+        current_a,
+        temperature_c
+    from tabular
+
+),
+
+-- any other is every discharge step of one activity, and one cycle, between two charges
+stepwise_charges as (
 
     select
         *,
         count(*) filter (where recording_type = 'charge') over earlier as charges,
         lag(voltage_v[cardinality(voltage_v)]) over earlier as voltage_before_v
-    from randomized
+    from stepwise
     window earlier as (partition by battery_id order by recording_index)
 
 ),
 
-randomized_ordered as (
+stepwise_ordered as (
 
     select
         *,
@@ -44,10 +82,11 @@ randomized_ordered as (
             when
                 charges = lag(charges) over earlier
                 and coalesce(activity, '') = coalesce(lag(activity) over earlier, '')
+                and coalesce(cycle_count, -1) = coalesce(lag(cycle_count) over earlier, -1)
                 then 0
             else 1
         end as is_first_step
-    from randomized_charges
+    from stepwise_charges
     where recording_type = 'discharge'
     window earlier as (partition by battery_id order by recording_index)
 
@@ -88,7 +127,7 @@ united as (
         voltage_v,
         current_a,
         temperature_c
-    from randomized_ordered
+    from stepwise_ordered
 
 )
 
