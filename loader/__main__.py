@@ -1,6 +1,7 @@
 """Command line of the loader: `python -m loader PATH…`, `… status` and `… download`."""
 
 import argparse
+import io
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,8 @@ from loader.options import parse
 
 
 def main(arguments: list[str] | None = None) -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be text
+        sys.stdout.reconfigure(errors="backslashreplace")
     given = sys.argv[1:] if arguments is None else arguments
     command = {"status": status.main, "download": _download}.get(given[0] if given else "")
     try:

@@ -72,7 +72,7 @@ def fetch(archive: Archive, folder: Path) -> Path:
                 _download(url, part)
                 digest = _verified(part, archive)
             except (_MirrorError, http.client.HTTPException, OSError) as error:
-                answers.append(f"{url}: {getattr(error, 'reason', None) or error}")
+                answers.append(f"{url}: {error}")
                 continue
             record.write_text(f"{digest}  {archive.name}\n", encoding="utf-8")
             part.replace(path)

@@ -68,6 +68,8 @@ def load(order: Order, source: Source) -> Outcome:
         return Outcome(source.shown, None, database.one_line(error), is_fatal=True)
     except OSError as error:
         return Outcome(source.shown, None, error.strerror or type(error).__name__)
+    except UnicodeEncodeError:
+        return Outcome(source.shown, None, "the name of the battery is not text: rename the file")
     except MemoryError:
         return Outcome(source.shown, None, "more in it than a job's share of memory holds")
     except Exception as error:  # a fault of ours must not cost the other sources
@@ -96,6 +98,8 @@ def _told(written: Iterable[staging.Written]) -> str:
 
 
 def _read(source: Source, mapping: Mapping) -> Iterator[Battery]:
+    if not source.size_bytes():
+        raise LoaderError("the file is empty")
     if source.is_tabular:
         yield from tabular.read(source.files, source.stem, mapping)
     else:
