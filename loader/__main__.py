@@ -1,16 +1,14 @@
 """Command line of the loader: `python -m loader PATH…`, `… status` and `… download`."""
 
-import argparse
 import io
 import sys
 from contextlib import closing
-from pathlib import Path
 
 import psycopg2
 from tqdm import tqdm
 
 import database
-from loader import download, pool, sources, staging, status
+from loader import pool, sources, staging
 from loader.battery import LoaderError
 from loader.options import parse
 
@@ -19,9 +17,8 @@ def main(arguments: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be text
         sys.stdout.reconfigure(errors="backslashreplace")
     given = sys.argv[1:] if arguments is None else arguments
-    command = {"status": status.main, "download": _download}.get(given[0] if given else "")
     try:
-        return command(given[1:]) if command else _load(given)
+        return _run(given)
     except (LoaderError, database.DatabaseError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -31,6 +28,19 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted: what has been reported so far is loaded, whole", file=sys.stderr)
         return 130
+
+
+def _run(given: list[str]) -> int:
+    # Imported where they are needed: a load starts sooner without.
+    if given[:1] == ["status"]:
+        from loader import status
+
+        return status.main(given[1:])
+    if given[:1] == ["download"]:
+        from loader import download
+
+        return download.main(given[1:])
+    return _load(given)
 
 
 def _load(arguments: list[str]) -> int:
@@ -64,26 +74,6 @@ def _load(arguments: list[str]) -> int:
     if failures and not outcome.is_fatal:
         print(f"{len(failures)} of {done} files were not loaded", file=sys.stderr)
     return 1 if failures else 0
-
-
-def _download(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m loader download", description="Download NASA's public archives."
-    )
-    parser.add_argument(
-        "archive",
-        nargs="?",
-        choices=list(download.ARCHIVES),
-        default="aging",
-        help="default: aging",
-    )
-    parser.add_argument(
-        "--to", type=Path, default=Path("data"), metavar="DIR", help="default: data"
-    )
-    options = parser.parse_args(arguments)
-    path = download.fetch(download.ARCHIVES[options.archive], options.to)
-    print(f"{path}: complete; load it with `python -m loader {path}`")
-    return 0
 
 
 if __name__ == "__main__":

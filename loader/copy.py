@@ -50,13 +50,17 @@ class Stream(RawIOBase):
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
-        self._buffer = b""
+        self._rest = memoryview(b"")
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        while len(self._buffer) < size and (chunk := next(self._chunks, None)) is not None:
-            self._buffer += chunk
-        taken, self._buffer = self._buffer[:size], self._buffer[size:]
-        return taken
+        parts: list[bytes | memoryview] = [self._rest]
+        have = len(self._rest)
+        while have < size and (chunk := next(self._chunks, None)) is not None:
+            parts.append(chunk)
+            have += len(chunk)
+        whole = memoryview(b"".join(parts)) if len(parts) > 1 else self._rest
+        self._rest = whole[size:]
+        return bytes(whole[:size])

@@ -1,5 +1,6 @@
 """Fetches NASA's public archives: resumed, retried, checked, and in place only when complete."""
 
+import argparse
 import hashlib
 import http.client
 import random
@@ -51,6 +52,21 @@ ARCHIVES = {
 
 class _MirrorError(Exception):
     """This mirror will not give the file, however often it is asked."""
+
+
+def main(arguments: list[str]) -> int:
+    """Download what the command line names; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m loader download", description="Download NASA's public archives."
+    )
+    parser.add_argument("archive", nargs="?", choices=list(ARCHIVES), default="aging")
+    parser.add_argument(
+        "--to", type=Path, default=Path("data"), metavar="DIR", help="default: data"
+    )
+    options = parser.parse_args(arguments)
+    path = fetch(ARCHIVES[options.archive], options.to)
+    print(f"{path}: complete; load it with `python -m loader '{path}'`")
+    return 0
 
 
 def fetch(archive: Archive, folder: Path) -> Path:

@@ -11,13 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
-MATLAB_HEADER = 512  # bytes that MATLAB puts before the HDF5 file proper
 DEEPEST = 4  # struct arrays within structs; NASA's layouts need three
-
-
-def recognises(content: bytes) -> bool:
-    return SIGNATURE in (content[:8], content[MATLAB_HEADER : MATLAB_HEADER + 8])
 
 
 def load(content: bytes) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import psycopg2
 from psycopg2.extensions import connection
 
 import database
-from loader import matlab, pool, staging, tabular
+from loader import matlab, pool, staging
 from loader.battery import Battery, LoaderError
 from loader.mapping import Mapping
 from loader.sources import Refused, Source
@@ -101,6 +101,8 @@ def _read(source: Source, mapping: Mapping) -> Iterator[Battery]:
     if not source.size_bytes():
         raise LoaderError("the file is empty")
     if source.is_tabular:
+        from loader import tabular  # DuckDB is slow to import
+
         yield from tabular.read(source.files, source.stem, mapping)
     else:
         content = source.content

@@ -9,9 +9,11 @@ import numpy as np
 import scipy.io
 from scipy.io.matlab import MatReadWarning
 
-from loader import aging, hdf5, randomized
+from loader import aging, randomized
 from loader.battery import Battery, LoaderError
 
+HDF5 = b"\x89HDF\r\n\x1a\n"  # what MATLAB 7.3 files are
+MATLAB_HEADER = 512  # bytes that MATLAB puts before them
 LAYOUTS: dict[str, Callable[[Any, str, str], Battery]] = {
     "cycle": aging.read,
     "step": randomized.read,
@@ -41,7 +43,9 @@ def read(content: bytes, name: str) -> Battery:
 
 def _variables(content: bytes) -> dict[str, Any]:
     try:
-        if hdf5.recognises(content):
+        if HDF5 in (content[:8], content[MATLAB_HEADER : MATLAB_HEADER + 8]):
+            from loader import hdf5  # rare, and slow to import
+
             return hdf5.load(content)
         with warnings.catch_warnings():  # scipy only warns of a variable that it cannot read
             warnings.simplefilter("error", MatReadWarning)

@@ -5,6 +5,7 @@ import resource
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from os import sysconf
 from typing import TypeVar
@@ -26,7 +27,7 @@ class Died:
 def start(preload: str) -> None:
     """Start the process that workers are forked from; it imports the module `preload`, once."""
     CONTEXT.set_forkserver_preload([preload])
-    CONTEXT.Process(target=int).start()
+    forkserver.ensure_running()
 
 
 def run(

@@ -80,12 +80,13 @@ def find(paths: Iterable[str]) -> list[Path]:
 
 
 def expand(files: Iterable[Path], *, together: bool) -> Iterator[Source | Refused]:
-    """Turn files into sources, an archive into one per .mat member.
+    """Turn files into sources, an archive into one per .mat member; large files come first.
 
     `together` makes one source of all CSV and Parquet files: they describe the same batteries.
     """
     tabular: list[Path] = []
-    for path in files:
+    # Otherwise the last file, being large, would keep one process busy and the others waiting.
+    for path in sorted(files, key=_size, reverse=True):
         try:
             with path.open("rb") as file:
                 start = file.read(8)
@@ -98,7 +99,7 @@ def expand(files: Iterable[Path], *, together: bool) -> Iterator[Source | Refuse
             tabular.append(path)
         else:
             yield Source(str(path), path.name, path.stem, (path,))
-    groups = [tuple(tabular)] if together and tabular else [(path,) for path in tabular]
+    groups = [tuple(sorted(tabular))] if together and tabular else [(path,) for path in tabular]
     for group in groups:
         name, shown = group[0].name, str(group[0])
         if len(group) > 1:
@@ -109,6 +110,13 @@ def expand(files: Iterable[Path], *, together: bool) -> Iterator[Source | Refuse
                 stem = stem[: -len(suffix)]
                 break
         yield Source(shown, name, stem, group, is_tabular=True)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _members(path: Path) -> Iterator[Source | Refused]:

@@ -1,7 +1,7 @@
 """The one writer: rows into the staging tables, by binary COPY, a source whole or not at all."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -139,13 +139,17 @@ def _replace(cursor: cursor, battery: Battery, origin: Origin) -> None:
         facts,
     )
     for table, rows in battery.tables.items():
-        if rows:
-            columns = ", ".join(rows[0]._fields)
-            cursor.copy_expert(
-                f"copy staging.{table} ({columns}) from stdin (format binary)",
-                Stream(encode(rows)),
-                size=1 << 18,
-            )
+        copy(cursor, table, rows)
+
+
+def copy(cursor: cursor, table: str, rows: Sequence[NamedTuple]) -> None:
+    """Append rows to a staging table; their field names are its columns."""
+    if rows:
+        cursor.copy_expert(
+            f"copy staging.{table} ({', '.join(rows[0]._fields)}) from stdin (format binary)",
+            Stream(encode(rows)),
+            size=1 << 18,
+        )
 
 
 def _lock(cursor: cursor, what: str, mode: str = "") -> None:
