@@ -9,9 +9,9 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Where there are no recordings at all, simulated ones take their place, under names of their own.
 demo: .venv/installed
 	@set -e; data="$${BATTERY_DATA:-data}"; train="B0005 B0006"; test=B0007; \
-	if [ -z "$$BATTERY_DATA" ] && ! ls data/*.mat data/*/*.mat >/dev/null 2>&1; then \
+	if [ -z "$$BATTERY_DATA" ] && ! ls data/*.zip data/*.mat data/*/*.mat 2>/dev/null | grep -q .; then \
 	    echo "== downloading NASA's aging cells"; \
-	    python -m loader.download data || { \
+	    python -m loader download || { \
 	        echo "== NO NETWORK: THESE ARE SIMULATED CELLS, NOT MEASUREMENTS"; \
 	        data=data/simulated; python -m loader.simulate $$data; }; \
 	fi; \

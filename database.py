@@ -51,7 +51,7 @@ def connect() -> psycopg2.extensions.connection:
     try:
         return psycopg2.connect(conninfo, application_name="battery-forecast")
     except psycopg2.OperationalError as error:
-        raise DatabaseError(_explain(str(error))) from None
+        raise DatabaseError(_explain(error)) from None
     except psycopg2.ProgrammingError as error:
         raise DatabaseError(
             f"DATABASE_URL is not a connection string ({str(error).strip()}); "
@@ -100,9 +100,14 @@ def _answers() -> bool:
     return True
 
 
-def _explain(message: str) -> str:
-    """Turn libpq's message, often several lines, into one line with the way out."""
-    said = " ".join(message.split())
+def one_line(error: Exception) -> str:
+    """Return what an error says, which psycopg2 spreads over several lines."""
+    return " ".join(str(error).split())
+
+
+def _explain(error: Exception) -> str:
+    """Turn libpq's message into one line with the way out."""
+    said = one_line(error)
     if "password" in said:
         fix = "set PGUSER and PGPASSWORD, or user and password in DATABASE_URL"
     elif "database" in said and "does not exist" in said:

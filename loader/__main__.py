@@ -1,72 +1,79 @@
-"""Command line of the loader: `python -m loader PATH…`."""
+"""Command line of the loader: `python -m loader PATH…`, `… status` and `… download`."""
 
-import argparse
-import hashlib
+import io
 import sys
-from pathlib import Path
+from contextlib import closing
 
 import psycopg2
-from psycopg2.extensions import connection
 from tqdm import tqdm
 
 import database
-from loader import matlab, sources, staging
-from loader.matlab import LoaderError
+from loader import pool, sources, staging
+from loader.battery import LoaderError
+from loader.options import parse
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m loader",
-        description="Load NASA battery recordings (.mat) into the staging tables of PostgreSQL.",
-    )
-    parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="PATH", help=".mat file, or folder searched for them"
-    )
-    paths = parser.parse_args().paths
+def main(arguments: list[str] | None = None) -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be text
+        sys.stdout.reconfigure(errors="backslashreplace")
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        files = sources.find(paths)
-        server = database.connect()
-        staging.prepare(server)
-        failures = load(server, files)
+        return _run(given)
     except (LoaderError, database.DatabaseError) as error:
         print(error, file=sys.stderr)
         return 1
     except psycopg2.Error as error:
-        print(f"the database refused: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"the database refused: {database.one_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted: the files reported so far are loaded, whole", file=sys.stderr)
+        print("interrupted: what has been reported so far is loaded, whole", file=sys.stderr)
         return 130
+
+
+def _run(given: list[str]) -> int:
+    # Imported where they are needed: a load starts sooner without.
+    if given[:1] == ["status"]:
+        from loader import status
+
+        return status.main(given[1:])
+    if given[:1] == ["download"]:
+        from loader import download
+
+        return download.main(given[1:])
+    return _load(given)
+
+
+def _load(arguments: list[str]) -> int:
+    options = parse(arguments)
+    pool.start("loader.load")  # its imports take place while this process does its own
+    from loader import load
+
+    files = sources.find(options.paths)
+    with closing(database.connect()) as server:
+        since = None if options.dry_run else staging.prepare(server)
+    outcomes = load.run(
+        sources.expand(files, together=options.mapping.names_batteries),
+        load.Order(database.url(), options.mapping, since),
+        options.jobs,
+    )
+    done, failures = 0, []
+    with closing(outcomes), tqdm(unit="file", disable=not sys.stderr.isatty()) as progress:
+        for outcome in outcomes:
+            progress.update()
+            done += 1
+            if outcome.failure is None:
+                progress.write(f"{outcome.shown}: {outcome.said}")
+                continue
+            failures.append(f"{outcome.shown}: {outcome.failure}")
+            if outcome.is_fatal:
+                failures.append("the database failed: load again to complete what is missing")
+            if outcome.is_fatal or options.fail_fast:
+                break
     for failure in failures:
         print(failure, file=sys.stderr)
-    if failures:
-        print(f"{len(failures)} of {len(files)} files were not loaded", file=sys.stderr)
+    if failures and not outcome.is_fatal:
+        print(f"{len(failures)} of {done} files were not loaded", file=sys.stderr)
     return 1 if failures else 0
-
-
-def load(server: connection, files: list[Path]) -> list[str]:
-    """Load each file in a transaction of its own and return a line for each that failed."""
-    failures = []
-    with tqdm(files, unit="file", disable=not sys.stderr.isatty()) as progress:
-        for file in progress:
-            try:
-                said = _load_file(server, file)
-            except (LoaderError, OSError) as error:
-                reason = error.strerror if isinstance(error, OSError) else error
-                failures.append(f"{file}: {reason}")
-            else:
-                progress.write(f"{file}: {said}")
-    return failures
-
-
-def _load_file(server: connection, file: Path) -> str:
-    content = file.read_bytes()
-    loaded = staging.find(server, hashlib.sha256(content).hexdigest())
-    if loaded:
-        return f"nothing to do, loaded as {loaded.battery_id} from {loaded.file_name}"
-    battery = matlab.read(content, file.stem)
-    staging.write(server, battery, file.name, content)
-    return f"{battery.battery_id}: {battery.recordings:,} recordings, {battery.samples:,} samples"
 
 
 if __name__ == "__main__":

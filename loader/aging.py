@@ -5,16 +5,8 @@ The layout: https://data.nasa.gov, "Li-ion Battery Aging Datasets" (B. Saha and 
 
 from typing import Any, NamedTuple
 
-from loader.matlab import (
-    Battery,
-    LoaderError,
-    Samples,
-    complex_vector,
-    scalar,
-    struct,
-    text,
-    vector,
-)
+from loader.battery import Battery, LoaderError, Samples
+from loader.fields import complex_vector, scalar, struct, text, vector
 
 
 class AgingRecording(NamedTuple):

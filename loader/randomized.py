@@ -6,7 +6,8 @@ The layout: https://data.nasa.gov, "Randomized Battery Usage" (B. Bole, C. Kulka
 
 from typing import Any, NamedTuple
 
-from loader.matlab import Battery, LoaderError, Samples, struct, text, vector
+from loader.battery import Battery, LoaderError, Samples
+from loader.fields import struct, text, vector
 
 
 class RandomizedStep(NamedTuple):

@@ -11,19 +11,29 @@ create table if not exists staging.source_file (
     layout text not null,
     procedure text,
     description text,
+    rated_capacity_ah double precision,
+    cutoff_v double precision,
+    reading text,
     recordings integer not null,
     samples bigint not null,
     loaded_at timestamptz not null default now()
 );
+alter table staging.source_file
+add column if not exists rated_capacity_ah double precision,
+add column if not exists cutoff_v double precision,
+add column if not exists reading text;
 create index if not exists source_file_sha256 on staging.source_file (sha256);
 comment on table staging.source_file is 'One row per battery: the file its recordings came from';
 comment on column staging.source_file.battery_id is 'Battery, as the file names it (B0005); the file''s own name where its layout has none (RW26)';
-comment on column staging.source_file.file_name is 'Name of the file, without its folder';
-comment on column staging.source_file.sha256 is 'SHA-256 of the file''s bytes, hexadecimal';
+comment on column staging.source_file.file_name is 'Name of the file, without its folder; within an archive, the way to it';
+comment on column staging.source_file.sha256 is 'SHA-256 of the file''s bytes, hexadecimal; of several files, one after another';
 comment on column staging.source_file.size_bytes is 'Size of the file, bytes';
-comment on column staging.source_file.layout is 'Which reader read it: aging or randomized';
+comment on column staging.source_file.layout is 'Which reader read it: aging, randomized or tabular';
 comment on column staging.source_file.procedure is 'Name of the test procedure, where the file tells it';
 comment on column staging.source_file.description is 'The file''s own description of the test';
+comment on column staging.source_file.rated_capacity_ah is 'Rated capacity, Ah, where the load said it';
+comment on column staging.source_file.cutoff_v is 'Reference cut-off, V, where the load said it';
+comment on column staging.source_file.reading is 'How the columns of a CSV or Parquet file were read; null for other files';
 comment on column staging.source_file.recordings is 'Recordings loaded from the file, a count';
 comment on column staging.source_file.samples is 'Samples over time in those recordings, a count';
 comment on column staging.source_file.loaded_at is 'When the load was committed';
@@ -126,6 +136,33 @@ comment on column staging.randomized_step.time_s is 'Time since the start of the
 comment on column staging.randomized_step.voltage_v is 'Voltage at the battery, V';
 comment on column staging.randomized_step.current_a is 'Current at the battery, A; positive on discharge';
 comment on column staging.randomized_step.temperature_c is 'Temperature of the battery, °C';
+
+create table if not exists staging.tabular_recording (
+    battery_id text not null,
+    recording_index integer not null,
+    recording_type text not null,
+    started_at_unix_s double precision,
+    cycle_count integer,
+    step_count integer,
+    ambient_temperature_c double precision,
+    time_s double precision [] not null,
+    voltage_v double precision [] not null,
+    current_a double precision [] not null,
+    temperature_c double precision [] not null,
+    primary key (battery_id, recording_index)
+);
+comment on table staging.tabular_recording is 'One row per charge, discharge or rest in a CSV or Parquet time series';
+comment on column staging.tabular_recording.battery_id is 'Battery, as a column, an option or the file''s own name says';
+comment on column staging.tabular_recording.recording_index is 'Position in time, from 1';
+comment on column staging.tabular_recording.recording_type is 'charge, discharge or rest, by the charge that flowed';
+comment on column staging.tabular_recording.started_at_unix_s is 'Start, s since 1970-01-01 UTC; null where the file has no such column';
+comment on column staging.tabular_recording.cycle_count is 'Cycle as the cycler counts it; null where it does not';
+comment on column staging.tabular_recording.step_count is 'Step as the cycler counts it; null where it does not';
+comment on column staging.tabular_recording.ambient_temperature_c is 'Ambient temperature at the start, °C; null where not recorded';
+comment on column staging.tabular_recording.time_s is 'Time since the start of the test, s';
+comment on column staging.tabular_recording.voltage_v is 'Voltage at the battery, V';
+comment on column staging.tabular_recording.current_a is 'Current at the battery, A; negative on discharge, whatever the file says';
+comment on column staging.tabular_recording.temperature_c is 'Temperature of the battery, else around it, °C; NaN where neither is recorded';
 
 -- Arrays of floats hardly compress, and compressing them costs three times the rest of the load.
 do $$

@@ -51,6 +51,11 @@ def build(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+def load(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the loader on the database that DATABASE_URL names."""
+    return run("python", "-m", "loader", *map(str, arguments), **environment)
+
+
 class Server:
     """The server that tests use, and the databases they make in it."""
 

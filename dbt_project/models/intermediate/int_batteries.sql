@@ -28,9 +28,13 @@ final as (
         conditions.ambient_temperature_c,
         conditions.load,
         coalesce(
-            conditions.rated_capacity_ah, layout_defaults.rated_capacity_ah
+            source_files.rated_capacity_ah,
+            conditions.rated_capacity_ah,
+            layout_defaults.rated_capacity_ah
         ) as rated_capacity_ah,
-        coalesce(conditions.cutoff_v, layout_defaults.cutoff_v) as cutoff_v,
+        coalesce(
+            source_files.cutoff_v, conditions.cutoff_v, layout_defaults.cutoff_v
+        ) as cutoff_v,
         layout_defaults.full_charge_v
     from source_files
     inner join layout_defaults

@@ -14,6 +14,7 @@ timed as (
         recording_index,
         recording_type,
         activity,
+        cycle_count,
         started_at,
         started_at + make_interval(
             secs => {{ finite('time_s[cardinality(time_s)] - time_s[1]') }}
@@ -25,16 +26,16 @@ timed as (
 
 ),
 
--- every cycling discharge stands alone; other steps of one activity between two charges are one
+-- discharges of one activity, and of one cycle, between two charges are one
 stepped as (
 
     select
         *,
         recording_type = 'discharge'
         and (
-            activity is not distinct from 'cycling'
-            or charges is distinct from lag(charges) over same_type
+            charges is distinct from lag(charges) over same_type
             or activity is distinct from lag(activity) over same_type
+            or cycle_count is distinct from lag(cycle_count) over same_type
         ) as is_first_step,
         lag(last_voltage_v) over earlier as voltage_before_v,
         lag(ended_at) over earlier as before_ended_at

@@ -3,6 +3,8 @@ select
     layout,
     file_name,
     sha256,
+    rated_capacity_ah,
+    cutoff_v,
     recordings,
     samples,
     loaded_at

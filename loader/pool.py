@@ -1,0 +1,105 @@
+"""Run one function over many tasks in processes of their own; one that dies costs its task only."""
+
+import multiprocessing
+import resource
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection, wait
+from os import sysconf
+from typing import TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+# Neither a fork of a process with threads nor a slow import per worker.
+CONTEXT = multiprocessing.get_context("forkserver")
+
+
+@dataclass(frozen=True)
+class Died:
+    """How a worker ended that did not answer."""
+
+    how: str
+
+
+def start(preload: str) -> None:
+    """Start the process that workers are forked from; it imports the module `preload`, once."""
+    CONTEXT.set_forkserver_preload([preload])
+    forkserver.ensure_running()
+
+
+def run(
+    work: Callable[[Task], Result], tasks: Iterable[Task], jobs: int
+) -> Iterator[tuple[Task, Result | Died]]:
+    """Yield each task with what `work` made of it, in the order in which they are done.
+
+    A task is taken from `tasks` when a worker is free for it, so that at most `jobs` are held at
+    once. Each worker gets its share of the machine's memory. Closing the iterator ends the workers.
+    """
+    waiting = iter(tasks)
+    share = sysconf("SC_PHYS_PAGES") * sysconf("SC_PAGE_SIZE") // jobs
+    busy: dict[Connection, tuple[_Worker, Task]] = {}
+    idle: list[_Worker] = []
+    try:
+        while True:
+            while len(busy) < jobs:
+                try:
+                    task = next(waiting)
+                except StopIteration:
+                    break
+                worker = idle.pop() if idle else _Worker(work, share)
+                worker.pipe.send(task)
+                busy[worker.pipe] = (worker, task)
+            if not busy:
+                return
+            for pipe in wait(list(busy)):
+                assert isinstance(pipe, Connection)
+                worker, task = busy.pop(pipe)
+                try:
+                    result = pipe.recv()
+                except (EOFError, ConnectionResetError):
+                    yield task, Died(worker.epitaph())
+                else:
+                    idle.append(worker)
+                    yield task, result
+    finally:
+        for worker in [*idle, *(worker for worker, _ in busy.values())]:
+            worker.end()
+
+
+class _Worker:
+    def __init__(self, work: Callable[[Task], Result], memory_bytes: int) -> None:
+        self.pipe, theirs = CONTEXT.Pipe()
+        self._process = CONTEXT.Process(
+            target=_serve, args=(work, theirs, memory_bytes), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+
+    def epitaph(self) -> str:
+        self._process.join()
+        code = self._process.exitcode or 0
+        if code == -signal.SIGKILL:
+            return "the process reading it was killed; was memory short?"
+        return (
+            f"the process reading it ended with {signal.Signals(-code).name if code < 0 else code}"
+        )
+
+    def end(self) -> None:
+        self._process.terminate()
+        self._process.join()
+
+
+def _serve(work: Callable[[Task], Result], pipe: Connection, memory_bytes: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and ends this one
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard == resource.RLIM_INFINITY or hard > memory_bytes:
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, hard))
+    while True:
+        try:
+            task = pipe.recv()
+        except EOFError:  # the parent is gone
+            return
+        pipe.send(work(task))

@@ -1,0 +1,225 @@
+"""How fast the loader is, as ratios measured in one run: `python -m tests.benchmarks.loader`.
+
+BATTERY_DATA names the folder with NASA's files. Each figure is the best of several runs, taken in
+turn with what it is compared to. Needs the packages of the `benchmarks` extra.
+"""
+
+import io
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import psycopg2
+import scipy.io
+import sqlalchemy
+
+from loader import matlab, staging
+from loader.battery import Battery
+from loader.copy import encode
+from loader.load import Order, load
+from loader.mapping import Mapping
+from loader.sources import Source
+from tests.conftest import NASA, Server, run
+
+RUNS = 5
+ROWS = 30_000  # as many as to_sql is asked for: it would take minutes for a file
+COPIES = 4  # of B0005 in the CSV and Parquet files: 2.4 million samples
+STAGING = "staging.source_file, staging.aging_recording, staging.aging_impedance,"
+STAGING += " staging.randomized_step, staging.tabular_recording"
+
+
+def best(*works: Callable[[], Any]) -> list[float]:
+    """Shortest time of each work, s; they take turns, so that a slow moment hits them all."""
+    times: list[list[float]] = [[] for _ in works]
+    for _ in range(RUNS):
+        for taken, work in zip(times, works, strict=True):
+            begun = time.perf_counter()
+            work()
+            taken.append(time.perf_counter() - begun)
+    return [min(taken) for taken in times]
+
+
+def say(what: str, figure: float, unit: str, bound: str) -> None:
+    print(f"{what:<62} {figure:8.2f} {unit:<12} {bound}", flush=True)
+
+
+def main() -> int:
+    if NASA is None:
+        print("BATTERY_DATA does not name a folder with NASA's files", file=sys.stderr)
+        return 1
+    files = sorted(NASA.rglob("*.mat"))
+    largest = NASA / "aging" / "B0005.mat"
+    server = Server()
+    url = server.create()
+    try:
+        with closing(psycopg2.connect(url)) as opened, tempfile.TemporaryDirectory() as folder:
+            staging.prepare(opened)
+            whole_load(url, opened, files, NASA)
+            battery = matlab.read(largest.read_bytes(), "")
+            copying(
+                opened, [battery, *(matlab.read(it.read_bytes(), it.stem) for it in files[1:5])]
+            )
+            rows_instead_of_arrays(url, opened, battery)
+            tables(url, opened, battery, Path(folder))
+        for path in (largest, files[-1]):
+            memory(url, path)
+    finally:
+        server.drop(url)
+    return 0
+
+
+def empty(opened: Any) -> None:
+    with opened, opened.cursor() as cursor:
+        cursor.execute(f"truncate {STAGING}")
+
+
+def command(url: str, opened: Any, *arguments: object) -> float:
+    """Load into empty tables by the command line; returns seconds."""
+    empty(opened)
+    begun = time.perf_counter()
+    done = run("python", "-m", "loader", *map(str, arguments), DATABASE_URL=url)
+    assert done.returncode == 0, done.stderr
+    return time.perf_counter() - begun
+
+
+def whole_load(url: str, opened: Any, files: Iterable[Path], folder: Path) -> None:
+    def bare() -> None:
+        for file in files:
+            scipy.io.loadmat(file)
+
+    taken = []
+    for _ in range(RUNS):
+        begun = time.perf_counter()
+        bare()
+        taken.append((time.perf_counter() - begun, command(url, opened, folder)))
+    alone, loaded = (min(column) for column in zip(*taken, strict=True))
+    say("scipy.io.loadmat of all files, one process", alone, "s", "")
+    say("python -m loader of all files, interpreter's start and all", loaded, "s", "")
+    say("whole load ÷ loadmat", loaded / alone, "×", "at most 1.5")
+
+
+def copying(opened: Any, batteries: list[Battery]) -> None:
+    tables = [(table, rows) for it in batteries for table, rows in it.tables.items() if rows]
+    encoded = [(table, rows[0]._fields, b"".join(encode(rows))) for table, rows in tables]
+    size = sum(len(content) for *_, content in encoded)
+
+    def raw() -> None:
+        empty(opened)
+        with opened, opened.cursor() as cursor:
+            for table, names, content in encoded:
+                statement = f"copy staging.{table} ({', '.join(names)}) from stdin (format binary)"
+                cursor.copy_expert(statement, io.BytesIO(content), size=1 << 18)
+
+    def encoding() -> None:
+        empty(opened)
+        with opened, opened.cursor() as cursor:
+            for table, rows in tables:
+                staging.copy(cursor, table, rows)
+
+    bare, ours = best(raw, encoding)
+    say("raw COPY of encoded bytes", size / bare / 1e6, "MB/s", "")
+    say("encode + COPY", 100 * bare / ours, "% of it", "at least 70")
+
+
+def rows_instead_of_arrays(url: str, opened: Any, battery: Battery) -> None:
+    recordings: list[Any] = battery.tables["aging_recording"]
+    names = ("time_s", "voltage_measured_v", "current_measured_a", "temperature_measured_c")
+    table = pd.DataFrame({it: np.concatenate([getattr(r, it) for r in recordings]) for it in names})
+    lengths = [r.time_s.size for r in recordings]
+    table.insert(0, "recording_index", np.repeat([r.recording_index for r in recordings], lengths))
+    table.insert(0, "battery_id", battery.battery_id)
+    engine = sqlalchemy.create_engine(
+        "postgresql+psycopg2://", creator=lambda: psycopg2.connect(url)
+    )
+    few = table[:ROWS]
+
+    def multi() -> None:
+        few.to_sql(
+            "multi", engine, if_exists="replace", index=False, method="multi", chunksize=1000
+        )
+
+    def csv() -> None:
+        with opened, opened.cursor() as cursor:
+            cursor.execute("drop table if exists by_csv")
+            columns = ", ".join(f"{it} float8" for it in names)
+            cursor.execute(f"create table by_csv (battery_id text, recording_index int, {columns})")
+            content = io.StringIO()
+            table.to_csv(content, index=False, header=False)
+            content.seek(0)
+            cursor.copy_expert("copy by_csv from stdin (format csv)", content, size=1 << 18)
+
+    def ours() -> None:
+        empty(opened)
+        with opened, opened.cursor() as cursor:
+            staging.copy(cursor, "aging_recording", recordings)
+
+    by_multi, by_csv, by_arrays = best(multi, csv, ours)
+    rate = len(table) / by_arrays
+    say("arrays by encode + COPY", rate / 1e6, "M samples/s", "")
+    say('to_sql(method="multi"): times slower', rate * by_multi / ROWS, "×", "at least 10")
+    say("CSV COPY: times slower", by_csv / by_arrays, "×", "at least 5")
+    engine.dispose()
+
+
+def tables(url: str, opened: Any, battery: Battery, folder: Path) -> None:
+    parts, start = [], 0.0
+    for number, it in enumerate(battery.tables["aging_recording"] * COPIES):
+        part: Any = it
+        values = (part.time_s + start, part.voltage_measured_v, part.current_measured_a,
+                  part.temperature_measured_c, np.full(part.time_s.size, number))  # fmt: skip
+        parts.append(np.array(values))
+        start = float(values[0][-1]) + 1.0
+    names = ("test_time_second", "voltage_volt", "current_ampere", "surface_temperature_celsius",
+             "step_count")  # fmt: skip
+    samples = dict(zip(names, np.concatenate(parts, axis=1), strict=True))
+    size = samples["step_count"].size
+    for ending in ("parquet", "csv"):
+        duckdb.sql(f"copy (select * from samples) to '{folder}/T.{ending}'")
+        taken = min(command(url, opened, folder / f"T.{ending}") for _ in range(RUNS))
+        say(f"{ending}, end to end", size / taken / 1e6, "M samples/s", "at least 1")
+
+
+def memory(url: str, path: Path) -> None:
+    """Let a fresh process load one file and compare its growth with the decoded arrays."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.loader", url, str(path)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    say(f"{path.name}: peak memory ÷ decoded size", float(done.stdout), "×", "at most 3")
+
+
+def peak() -> int:
+    """Most memory this process has held, bytes."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+def grow(url: str, path: Path) -> float:
+    """Load a file in this process; returns the growth of its peak memory ÷ decoded size."""
+    before = peak()
+    server = psycopg2.connect(url)
+    empty(server)
+    server.close()
+    source = Source(str(path), path.name, path.stem, (path,))
+    outcome = load(Order(url, Mapping(), datetime.now(UTC) + timedelta(days=1)), source)
+    assert outcome.said, outcome
+    grown = peak() - before
+    battery = matlab.read(path.read_bytes(), path.stem)
+    arrays = [it for rows in battery.tables.values() for row in rows for it in row]
+    return grown / sum(it.nbytes for it in arrays if isinstance(it, np.ndarray))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        print(grow(sys.argv[1], Path(sys.argv[2])))
+        sys.exit(0)
+    sys.exit(main())
