@@ -1,0 +1,22 @@
+{#-
+    Citus, where the variable says so: a table with batteries in it is spread over the workers by
+    battery_id, a seed is copied to each. What is there already stays.
+-#}
+{% macro distribute(relation, is_seed=false) -%}
+    {%- if var("distributed") -%}
+        select {{ "create_reference_table(" if is_seed else "create_distributed_table(" }}
+        {{- "'" ~ relation ~ "')" if is_seed else "'" ~ relation ~ "', 'battery_id')" }}
+        where not exists (
+            select from pg_dist_partition where logicalrelid = '{{ relation }}'::regclass
+        )
+    {%- endif -%}
+{%- endmacro %}
+
+{#- At the start of a run: the loader's tables. -#}
+{% macro distribute_staging() %}
+    {% if execute and flags.WHICH in ("run", "build") and var("distributed") %}
+        {% for source in graph.sources.values() | sort(attribute="unique_id") %}
+            {{ distribute(source.schema ~ "." ~ source.identifier) }};
+        {% endfor %}
+    {% endif %}
+{% endmacro %}

@@ -1,0 +1,16 @@
+{#- At the start of a run: the read-only role that may select from the marts. It cannot log in. -#}
+{% macro require_analyst() %}
+    {% if execute and flags.WHICH in ("run", "build") %}
+        {% do run_query(
+            "do $$ begin if to_regrole('analyst') is null then create role analyst nologin; end if; "
+            ~ "exception when duplicate_object or unique_violation or insufficient_privilege then null; "
+            ~ "end $$"
+        ) %}
+        {% if run_query("select to_regrole('analyst') is null").rows[0][0] %}
+            {{ exceptions.raise_compiler_error(
+                "user " ~ target.user ~ " may not create the role that reads the marts: "
+                ~ "have an administrator run `create role analyst` once"
+            ) }}
+        {% endif %}
+    {% endif %}
+{% endmacro %}
