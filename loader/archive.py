@@ -1,7 +1,6 @@
 """Zip archives, and archives within them, member by member and without unpacking to disk."""
 
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import IO
@@ -39,19 +38,19 @@ def members(
                             yield f"{member.filename}/{path}".rstrip("/"), content
                 else:
                     yield member.filename, _content(archive, member)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+    except Exception as error:  # zipfile, too, raises whatever it trips over
         yield "", _broken(error)
 
 
 def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | LoaderError:
     try:
         return archive.read(member)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+    except Exception as error:
         return _broken(error)
 
 
 def _broken(error: Exception) -> LoaderError:
-    return LoaderError(f"not a readable zip archive, or cut short ({error})")
+    return LoaderError(f"not a readable zip archive, or cut short ({' '.join(str(error).split())})")
 
 
 def _refusal(member: zipfile.ZipInfo, depth: int) -> str | None:

@@ -1,10 +1,9 @@
 """Load sources in parallel: each is read, and written in a transaction of its own, by a worker."""
 
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import psycopg2
@@ -60,8 +59,7 @@ def run(
 def load(order: Order, source: Source) -> Outcome:
     """Load one source; whatever goes wrong with it is in the outcome. Runs in a worker."""
     try:
-        with closing(psycopg2.connect(order.url, application_name="battery-forecast")) as server:
-            return Outcome(source.shown, _load(server, order, source))
+        return Outcome(source.shown, _load(_connected(order.url), order, source))
     except LoaderError as error:
         return Outcome(source.shown, None, str(error))
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
@@ -75,6 +73,18 @@ def load(order: Order, source: Source) -> Outcome:
     except Exception as error:  # a fault of ours must not cost the other sources
         reason = f"{type(error).__name__}: {database.one_line(error)}"
         return Outcome(source.shown, None, reason)
+
+
+def _connected(url: str) -> connection:
+    """Return this worker's connection, a new one where the last has been lost."""
+    if _connection(url).closed:
+        _connection.cache_clear()
+    return _connection(url)
+
+
+@cache
+def _connection(url: str) -> connection:
+    return psycopg2.connect(url, application_name="battery-forecast")
 
 
 def _load(server: connection, order: Order, source: Source) -> str:

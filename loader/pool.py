@@ -83,9 +83,8 @@ class _Worker:
         code = self._process.exitcode or 0
         if code == -signal.SIGKILL:
             return "the process reading it was killed; was memory short?"
-        return (
-            f"the process reading it ended with {signal.Signals(-code).name if code < 0 else code}"
-        )
+        end = signal.Signals(-code).name if code < 0 else f"status {code}"
+        return f"the process reading it ended with {end}: damaged so that its parser crashed?"
 
     def end(self) -> None:
         self._process.terminate()
