@@ -9,10 +9,14 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from fastapi.testclient import TestClient
 from psycopg2.extensions import connection, make_dsn, parse_dsn
 
+import api.main
 import database
 from loader import simulate
+from model import train
+from model.config import Config
 
 ROOT = Path(__file__).parents[1]
 NASA = Path(os.environ["BATTERY_DATA"]).resolve() if os.environ.get("BATTERY_DATA") else None
@@ -161,3 +165,23 @@ def rows(opened: connection, query: str, *values: object) -> list[tuple]:  # typ
     with opened.cursor() as cursor:
         cursor.execute(query, values)
         return cursor.fetchall()
+
+
+@pytest.fixture(scope="session")
+def model_path(simulated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model trained on the simulated cells."""
+    folder = tmp_path_factory.mktemp("model")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_URL", simulated_template)
+        train.run(Config(train=("S0001", "S0002"), test=("S0003",), epochs=2), folder)
+    return folder / "model.pth"
+
+
+@pytest.fixture
+def client(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """The service with that model; with a database where the test asks for one first."""
+    monkeypatch.setenv("MODEL_PATH", str(model_path))
+    with TestClient(
+        api.main.app, raise_server_exceptions=False, client=("127.0.0.1", 50000)
+    ) as opened:
+        yield opened
