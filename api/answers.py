@@ -1,6 +1,5 @@
 """What the service answers."""
 
-from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, Field
@@ -138,7 +137,7 @@ class RecordedCycle(BaseModel):
 
     discharge_index: int
     cycle_index: int | None = Field(description="null where it was left out")
-    started_at: datetime | None
+    started_at: str | None = Field(description="ISO 8601, by the recorder's own clock")
     discharge_capacity_ah: float | None
     is_usable: bool
     reason: str = Field(description="Why it was kept or left out")
@@ -165,7 +164,7 @@ class OneStep(BaseModel):
 
 
 class OneSteps(Answer):
-    """One-step predictions of every cycle that has a window before it."""
+    """One-step predictions of every cycle that has a window before it, the coming one included."""
 
     battery_id: str
     predictions: list[OneStep]

@@ -23,10 +23,10 @@ from api.problems import ProblemError
 from api.schemas import Hours
 from api.state import TheModel, ThePredictor, TheStore
 from api.store import Row, Store
-from model.forecast import ModelError
+from model.forecast import ModelError, TooFewCyclesError
 
 router = APIRouter(
-    prefix="/batteries", tags=["batteries"], responses=problems.responses(404, 422, 503)
+    prefix="/batteries", tags=["batteries"], responses=problems.responses(404, 409, 422, 503)
 )
 
 SPARKLINE_POINTS = 60
@@ -122,6 +122,10 @@ def prediction(
     """Predict a battery's next cycle from its last ones."""
     row = _battery(store, battery_id)
     window = row["last_features"] or []
+    if len(window) < loaded.model.window:
+        raise ProblemError(
+            409, f"{battery_id} has {len(window)} cycles, the model needs {loaded.model.window}"
+        )
     (predicted,) = loaded.predict([window], [rest_hours])
     return BatteryAnswer(
         **NextCycle.of(predicted, row["rated_capacity_ah"]).model_dump(),
@@ -133,26 +137,29 @@ def prediction(
 
 @router.get("/{battery_id}/predictions")
 def predictions(battery_id: BatteryId, store: TheStore, loaded: TheModel) -> OneSteps:
-    """Predict every cycle that has a window before it, from that window and nothing after it."""
+    """Predict every cycle that has a window before it, from that window and nothing after it.
+
+    The last one is the cycle still to come.
+    """
     rows = store.rows("series", battery_id=battery_id)
     if not rows:
         _battery(store, battery_id)
     width = loaded.model.window
     features = [row["features"] for row in rows]
-    windows = [features[end - width : end] for end in range(width, len(rows))]
+    windows = [features[end - width : end] for end in range(width, len(rows) + 1)]
     predicted = loaded.predict(windows) if windows else []
     return OneSteps(
         model_version=loaded.model.version,
         battery_id=battery_id,
         predictions=[
             OneStep(
-                cycle_index=row["cycle_index"],
+                cycle_index=cycle_index,
                 predicted_soh=it.soh,
                 soh_low=it.soh_low,
                 soh_high=it.soh_high,
-                soh=row["soh"],
+                soh=rows[cycle_index - 1]["soh"] if cycle_index <= len(rows) else None,
             )
-            for row, it in zip(rows[width:], predicted, strict=True)
+            for cycle_index, it in enumerate(predicted, start=width + 1)
         ],
     )
 
@@ -167,8 +174,11 @@ def forecast(
     """Foretell a battery's state of health, and when it falls below 70 %."""
     row = _battery(store, battery_id)
     if not row["soh"]:
-        raise ProblemError(422, f"{battery_id} has no cycle with a measured state of health")
-    trajectory = loaded.trajectory(tuple(row["soh"]), horizon)
+        raise ProblemError(409, f"{battery_id} has no cycle with a measured state of health")
+    try:
+        trajectory = loaded.trajectory(tuple(row["soh"]), horizon)
+    except TooFewCyclesError as error:
+        raise ProblemError(409, str(error)) from None
     return ForecastAnswer(
         model_version=loaded.model.version,
         battery_id=battery_id,

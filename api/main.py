@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -31,6 +32,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 # Its /docs loads scripts from a package; FastAPI's own from another host.
 app = FastAPIOffline(
     redoc_url=None,
+    redirect_slashes=False,
     title="Battery forecast",
     version="0.1.0",
     description="State of health (discharge capacity ÷ rated capacity), ahead of time.",
@@ -54,6 +56,7 @@ def model_card(loaded: TheModel) -> ModelCard:
 
 
 app.include_router(service)
+app.openapi = partial(guard.described, app.openapi)  # type: ignore[method-assign]
 app.include_router(observe.router)
 
 

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Body, Query
 
 from api import problems
 from api.answers import BatchAnswer, NextCycle, WindowAnswer
-from api.schemas import EXAMPLE_WINDOW, Hours, Posted
+from api.schemas import EXAMPLE_WINDOW, Hours, Posted, Window
 from api.state import TheModel, ThePredictor
 
-router = APIRouter(tags=["forecast"], responses=problems.responses(408, 413, 422, 503))
+router = APIRouter(tags=["forecast"], responses=problems.responses(400, 408, 413, 422, 503))
 
 RestHours = Annotated[
     Hours | None, Query(description="Rest between the last cycle and the predicted one, h")
@@ -38,7 +38,7 @@ async def predict(
 @router.post("/predict/batch")
 def predict_batch(
     windows: Annotated[
-        list[Posted],
+        list[Window],
         Body(
             min_length=1,
             max_length=1000,
@@ -48,7 +48,7 @@ def predict_batch(
     loaded: TheModel,
     rest_hours: RestHours = None,
 ) -> BatchAnswer:
-    """Predict the cycle after each of up to 1,000 windows, in one forward pass."""
+    """Predict the cycle after each of up to 1,000 windows of 50 cycles, in one forward pass."""
     predictions = loaded.predict(windows, [rest_hours] * len(windows))
     return BatchAnswer(
         model_version=loaded.model.version,

@@ -26,9 +26,27 @@ class Loaded:
     def predict(
         self, windows: Sequence[Window], rest_hours: Sequence[float | None] | None = None
     ) -> list[Prediction]:
-        """Predict from the last cycles of each window, in one forward pass."""
-        last = [_last(window, self.model.window) for window in windows]
+        """Predict from the last cycles of each window, in one forward pass.
+
+        Raises TooFewCyclesError.
+        """
+        for window in windows:
+            self.check(window)
+        last = [
+            [
+                {name: value for name, value in cycle.items() if value is not None}
+                for cycle in window[-self.model.window :]
+            ]
+            for window in windows
+        ]
         return forecast.predict(self.model, last, list(rest_hours) if rest_hours else None)
+
+    def check(self, window: Window) -> None:
+        """Raise TooFewCyclesError for what is shorter than the model's window."""
+        if len(window) < self.model.window:
+            raise TooFewCyclesError(
+                f"{len(window)} cycles, the model needs the last {self.model.window}"
+            )
 
 
 @dataclass
@@ -92,10 +110,22 @@ class Predictor:
 
     def _pass(self, batch: list[_Waiting]) -> list[tuple[Loaded, Prediction] | Exception]:
         loaded = self.loaded()
-        predictions = loaded.predict(
-            [waiting.window for waiting in batch], [waiting.rest_hours for waiting in batch]
-        )
-        return [(loaded, prediction) for prediction in predictions]
+        answers: dict[int, tuple[Loaded, Prediction] | Exception] = {}
+        whole = []
+        for k, waiting in enumerate(batch):
+            try:
+                loaded.check(waiting.window)
+                whole.append(k)
+            except TooFewCyclesError as error:
+                answers[k] = error
+        if whole:
+            predictions = loaded.predict(
+                [batch[k].window for k in whole], [batch[k].rest_hours for k in whole]
+            )
+            answers.update(
+                (k, (loaded, prediction)) for k, prediction in zip(whole, predictions, strict=True)
+            )
+        return [answers[k] for k in range(len(batch))]
 
     def _stamp_now(self) -> tuple[int, int, int] | None:
         try:
@@ -103,12 +133,3 @@ class Predictor:
         except OSError:
             return None
         return stat.st_ino, stat.st_mtime_ns, stat.st_size
-
-
-def _last(window: Window, length: int) -> list[dict[str, float]]:
-    if len(window) < length:
-        raise TooFewCyclesError(f"{len(window)} cycles, the model needs the last {length}")
-    return [
-        {name: value for name, value in cycle.items() if value is not None}
-        for cycle in window[-length:]
-    ]

@@ -88,3 +88,4 @@ EXAMPLE_CYCLE = {
 EXAMPLE_WINDOW = [EXAMPLE_CYCLE] * WINDOW
 
 Posted = Annotated[list[Cycle], Field(min_length=WINDOW, max_length=1000)]
+Window = Annotated[list[Cycle], Field(min_length=WINDOW, max_length=WINDOW)]

@@ -1,10 +1,15 @@
 """A real Postgres for every test: built once per run, cloned per test."""
 
 import os
+import socket
 import subprocess
 import sys
+import threading
+import time
+import urllib.request
+from collections import deque
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg2
@@ -185,3 +190,46 @@ def client(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestCl
         api.main.app, raise_server_exceptions=False, client=("127.0.0.1", 50000)
     ) as opened:
         yield opened
+
+
+@contextmanager
+def serving(*flags: str, **environment: str) -> Iterator[str]:
+    """Run the service in a process of its own, as a user would; gives its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "api.main:app", "--port", port, *flags],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    log: deque[bytes] = deque(maxlen=50)
+    reader = threading.Thread(target=log.extend, args=[process.stdout])
+    reader.start()
+    here = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"{here}/livez", timeout=5).close()
+                break
+            except OSError:
+                assert process.poll() is None, b"".join(log).decode()
+                time.sleep(0.1)
+        yield here
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        reader.join()
+        process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def service(server: Server, simulated_template: str, model_path: Path) -> Iterator[str]:
+    """The address of a running service, with a model and the simulated cells."""
+    url = server.create(simulated_template)
+    with serving("--no-access-log", DATABASE_URL=url, MODEL_PATH=str(model_path)) as here:
+        yield here
+    server.drop(url)

@@ -147,13 +147,14 @@ def test_one_step_predictions_see_nothing_of_the_cycle_they_predict(
     simulated: str, client: TestClient, sql: connection
 ) -> None:
     steps = client.get("/batteries/S0003/predictions").json()["predictions"]
-    assert [it["cycle_index"] for it in steps] == list(range(51, 61))
+    assert [it["cycle_index"] for it in steps] == list(range(51, 62))
     earlier = rows(
         sql,
         "select features from cycle_series where battery_id = 'S0003' and cycle_index < 51"
         " order by cycle_index",
     )
     posted = client.post("/predict", json=[row[0] for row in earlier]).json()
+    assert (steps[-2]["soh"] is None, steps[-1]["soh"] is None) == (False, True)
     assert steps[0]["predicted_soh"] == pytest.approx(posted["predicted_soh"], abs=1e-6)
     assert client.get("/batteries/SRW1/predictions").json()["predictions"] == []
 
@@ -209,7 +210,7 @@ def test_the_card_says_where_the_model_comes_from(client: TestClient) -> None:
 def test_what_is_not_there_is_a_problem(simulated: str, client: TestClient) -> None:
     for path in ("", "/cycles", "/prediction", "/predictions", "/forecast"):
         assert_problem(client.get(f"/batteries/B'; drop table x{path}"), 404, "B'; drop table x")
-    assert_problem(client.get("/batteries/SRW1/prediction"), 422, "cycles")
+    assert_problem(client.get("/batteries/SRW1/prediction"), 409, "cycles")
     assert_problem(client.get("/batteries/S0001/forecast?horizon=0"), 422, "horizon")
     assert_problem(client.get("/batteries/a%00b"), 422, "battery_id")
     assert_problem(client.get("/nowhere"), 404)

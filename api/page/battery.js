@@ -16,8 +16,8 @@ export async function battery(place, id) {
   const [summary, recorded] = await Promise.all([ask(path), ask(`${path}/cycles?limit=5000`)]);
   // too few cycles, or no model: what was measured is shown all the same
   const orNothing = (asked) => asked.catch((error) => ({ problem: error.message }));
-  const [steps, next] = await Promise.all([orNothing(ask(`${path}/predictions`)), orNothing(ask(`${path}/prediction`))]);
-
+  const steps = await orNothing(ask(`${path}/predictions`));
+  const next = steps.predictions?.at(-1);
   const kept = recorded.cycles.filter((it) => it.is_usable);
   const known = kept.filter((it) => it.soh != null);
   const life = el("div", { class: "chart", "aria-label": `SOH and features of ${id} over cycles` });
@@ -57,15 +57,15 @@ export async function battery(place, id) {
   if (kept.length) await choose(kept.length);
 
   async function foretell() {
-    ahead = await orNothing(ask(`${path}/forecast?horizon=${horizon.value}`));
+    ahead = known.length ? await orNothing(ask(`${path}/forecast?horizon=${horizon.value}`)) : { problem: "no measured SOH" };
     const [cycles, range] = remaining(ahead.end_of_life, horizon.value);
     const fact = (name, value, note) => el("div", {}, el("dt", {}, name), el("dd", {}, value, note ? el("small", {}, note) : null));
     const isOver = summary.end_of_life_cycle != null && summary.last_soh < END_OF_LIFE;
     facts.replaceChildren(
       fact("Cycles", String(summary.cycles), summary.discharges > summary.cycles ? `${summary.discharges - summary.cycles} left out` : "all recorded ones"),
       fact("Last SOH", percent(summary.last_soh), `first ${percent(summary.first_soh)}`),
-      next.problem ? fact("Next cycle", "–", next.problem)
-        : fact("Next cycle", percent(next.predicted_soh), `${between(next.soh_low, next.soh_high)} · ${next.predicted_capacity_ah.toFixed(2)} Ah`),
+      next ? fact("Next cycle", percent(next.predicted_soh), `${between(next.soh_low, next.soh_high)} · ${(next.predicted_soh * summary.rated_capacity_ah).toFixed(2)} Ah`)
+        : fact("Next cycle", "–", steps.problem ?? "fewer cycles than the model's window"),
       isOver ? fact("Remaining cycles", "0", `below 70 % since cycle ${summary.end_of_life_cycle}`)
         : ahead.problem ? fact("Remaining cycles", "–", ahead.problem)
           : fact("Remaining cycles", cycles, ahead.is_reached ? `${range}, at 90 %` : `70 % is not reached within ${horizon.value}. ${range}`));
@@ -74,12 +74,17 @@ export async function battery(place, id) {
   // an excluded discharge has no cycle of its own: it stands between its neighbours
   function excluded() {
     let before = 0;
-    const found = [];
+    const found = new Map();
     for (const it of recorded.cycles) {
       if (it.is_usable) before = it.cycle_index;
-      else found.push({ ...it, x: before + 0.5, y: Math.min(Math.max((it.discharge_capacity_ah ?? 0) / summary.rated_capacity_ah, 0), 1.2) });
+      else {
+        const soh = Math.min(Math.max((it.discharge_capacity_ah ?? 0) / summary.rated_capacity_ah, 0), 1.2);
+        const same = found.get(`${before} ${it.reason}`);
+        if (same) same.count += 1;
+        else found.set(`${before} ${it.reason}`, { x: before + 0.5, y: soh, reason: it.reason, count: 1 });
+      }
     }
-    return found;
+    return [...found.values()];
   }
 
   function rests() {
@@ -114,7 +119,7 @@ export async function battery(place, id) {
       customdata: rest.map((it) => [it.hours, 100 * it.gain]), hovertemplate: "+%{customdata[1]:.1f} points after %{customdata[0]:.0f} h" }));
     const out = excluded();
     if (out.length) traces.push(line("left out", out.map((it) => it.x), out.map((it) => it.y), {
-      mode: "markers", marker: { symbol: "x", size: 8, color: colour("bad") }, text: out.map((it) => words(it.reason)), hovertemplate: "%{text}" }));
+      mode: "markers", marker: { symbol: "x", size: 8, color: colour("bad") }, text: out.map((it) => `${it.count} × ${words(it.reason)}`), hovertemplate: "%{text}" }));
     const names = Object.keys(SHOWN).filter((name) => kept.some((it) => it.features[name] != null));
     names.forEach((name, k) => traces.push(line(words(name), kept.map((it) => it.cycle_index), kept.map((it) => it.features[name]), {
       yaxis: `y${k + 2}`, showlegend: false, hovertemplate: "%{y:.4~g}", line: { color: colour("other"), width: 1.3 } })));
@@ -131,12 +136,12 @@ export async function battery(place, id) {
       const top = 0.47 - k * height;
       layout[`yaxis${k + 2}`] = { title: { text: SHOWN[name].replace(", ", "<br>"), font: { size: 11.5 } }, domain: [top - height + 0.03, top], nticks: 4 };
     });
-    shown = [one, ahead, out];
+    shown = [one, ahead];
     return { traces, layout };
   }
 
   function lifeTable() {
-    const [one, to, out] = shown;
+    const [one, to] = shown;
     const predicted = new Map(one.map((it) => [it.cycle_index, it]));
     const features = [...new Set(kept.flatMap((it) => Object.keys(it.features)))];
     const rows = kept.map((it) => {
@@ -144,7 +149,7 @@ export async function battery(place, id) {
       return ["measured", it.cycle_index, it.soh, p?.predicted_soh, p?.soh_low, p?.soh_high, it.reason, ...features.map((name) => it.features[name])];
     });
     (to.soh ?? []).forEach((soh, k) => rows.push(["forecast", to.last_cycle_index + 1 + k, null, soh, to.soh_low[k], to.soh_high[k], ""]));
-    out.forEach((it) => rows.push(["left out", null, null, null, null, null, it.reason]));
+    recorded.cycles.filter((it) => !it.is_usable).forEach((it) => rows.push(["left out", null, null, null, null, null, it.reason]));
     return { head: ["kind", "cycle_index", "soh", "predicted_soh", "soh_low", "soh_high", "reason", ...features], rows };
   }
 

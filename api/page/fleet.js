@@ -107,7 +107,7 @@ function flags(it) {
 function sparkline(values) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("class", "spark");
-  svg.setAttribute("viewBox", "0 0 150 34");
+  svg.setAttribute("viewBox", "0 0 150 40");
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("role", "img");
   if (!values.length) {
@@ -118,7 +118,7 @@ function sparkline(values) {
   svg.setAttribute("aria-label", `SOH from ${percent(first)} to ${percent(last)}`);
   const x = (k) => (values.length > 1 ? (k * 146) / (values.length - 1) + 1 : 75).toFixed(1);
   // one scale for every row, so that rows compare
-  const y = (soh) => (32 - (30 * (Math.min(Math.max(soh, 0.3), 1.1) - 0.3)) / 0.8).toFixed(1);
+  const y = (soh) => (38 - (36 * (Math.min(Math.max(soh, 0.45), 1.05) - 0.45)) / 0.6).toFixed(1);
   svg.innerHTML = `<line x1="0" x2="150" y1="${y(0.7)}" y2="${y(0.7)}"/>`
     + `<polyline points="${values.map((soh, k) => `${x(k)},${y(soh)}`).join(" ")}"/>`
     + `<circle cx="${x(values.length - 1)}" cy="${y(last)}" r="2.2"/>`;

@@ -18,8 +18,10 @@ export async function model(place) {
     if (answer) series.push(battery(id, answer.predictions));
   }
   const able = series.filter((it) => it.points.length);
-  if (able.length) await charts(place, able);
-  await training(place, card.training_curve);
+  const pair = el("div", { class: "pair" });
+  place.append(pair);
+  if (able.length) await charts(pair, able);
+  await training(pair, card.training_curve);
 }
 
 /** Put beside each prediction what persistence would have said: the last measured SOH before it. */
@@ -56,15 +58,13 @@ function definitions(card) {
     el("ul", {}, entries.map(([name, meaning]) => el("li", {}, words(name), meaning ? `: ${text(meaning)}` : ""))));
 }
 
-async function charts(place, series) {
+async function charts(pair, series) {
   const add = (name, title, note) => {
     const area = el("div", { class: "chart", "aria-label": title });
     const head = el("div", { class: "card-head" }, el("h2", {}, title));
     pair.append(el("section", { class: "card", "aria-label": title }, head, note ? el("p", { class: "quiet" }, note) : null, area));
     return { area, head, name };
   };
-  const pair = el("div", { class: "pair" });
-  place.append(pair);
   const all = series.flatMap((it) => it.points.map((point) => ({ id: it.id, ...point })));
   const inside = all.filter((it) => it.soh >= it.soh_low && it.soh <= it.soh_high).length / all.length;
   const table = () => ({
@@ -110,11 +110,11 @@ async function charts(place, series) {
   }));
 }
 
-async function training(place, curve) {
+async function training(pair, curve) {
   const section = el("section", { class: "card", "aria-label": "Training curve" });
   const head = el("div", { class: "card-head" }, el("h2", {}, "Training curve"));
   section.append(head);
-  place.append(section);
+  pair.append(section);
   if (!curve?.length) {
     section.append(el("p", { class: "quiet" }, "This model's file carries none."));
     return;

@@ -2,7 +2,7 @@
 select
     quality.discharge_index,
     quality.cycle_index,
-    quality.started_at,
+    to_char(quality.started_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS') as started_at,
     quality.discharge_capacity_ah,
     quality.is_usable,
     quality.reason,
