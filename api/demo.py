@@ -10,13 +10,12 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import quote
 
-import database
-from model import forecast
-from model.forecast import ModelError
+from api.schemas import WINDOW
 
 DEADLINE_S = 60
 WINDOW_FILE = Path("artifacts/window.json")
@@ -26,35 +25,31 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m api.demo", description=__doc__)
     parser.add_argument("battery_id")
     battery_id = parser.parse_args().battery_id
-    try:
-        window = forecast.load(Path("artifacts/model.pth")).window
-        with closing(database.connect()) as server:
-            past = forecast.history(server, battery_id)
-    except (ModelError, database.DatabaseError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    if len(past) < window:
-        print(f"{battery_id} has {len(past)} cycles, {window} are needed", file=sys.stderr)
-        return 1
-    cycles = past[-window:]
-    WINDOW_FILE.write_text(json.dumps(cycles), encoding="utf-8")
-
     port = _free_port()
+    here = f"http://127.0.0.1:{port}"
     service = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", "api.main:app", "--port", str(port)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
-        _wait(service, f"http://127.0.0.1:{port}/readyz")
-        answer = _ask(f"http://127.0.0.1:{port}/predict", cycles)
+        _wait(service, f"{here}/readyz")
+        recorded = _ask(f"{here}/batteries/{quote(battery_id, safe='')}/cycles?limit=5000")
+        used = [cycle for cycle in recorded["cycles"] if cycle["is_usable"]][-WINDOW:]
+        window = [cycle["features"] for cycle in used]
+        answer = _ask(f"{here}/predict", window)
+    except HTTPError as error:
+        print(json.load(error)["detail"], file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"the service did not answer: {error}", file=sys.stderr)
         return 1
     finally:
         service.terminate()
         service.wait()
-    print(f"\nPOST /predict with cycles {len(past) - window + 1} to {len(past)} of {battery_id}:")
+    WINDOW_FILE.write_text(json.dumps(window), encoding="utf-8")
+    first, last = used[0]["cycle_index"], used[-1]["cycle_index"]
+    print(f"\nPOST /predict with cycles {first} to {last} of {battery_id}:")
     print(json.dumps(answer, indent=2))
     return 0
 
@@ -67,21 +62,23 @@ def _free_port() -> int:
 
 
 def _wait(service: subprocess.Popen[bytes], url: str) -> None:
+    """Wait until the service is ready; raises HTTPError when it says why it cannot be."""
     deadline = time.monotonic() + DEADLINE_S
     while True:
         try:
             urllib.request.urlopen(url, timeout=5).close()
             return
+        except HTTPError:
+            raise
         except OSError:
             if service.poll() is not None or time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
 
 
-def _ask(url: str, cycles: list[dict[str, float]]) -> Any:
-    request = urllib.request.Request(
-        url, json.dumps(cycles).encode(), {"Content-Type": "application/json"}
-    )
+def _ask(url: str, cycles: list[dict[str, float]] | None = None) -> Any:
+    body = None if cycles is None else json.dumps(cycles).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=DEADLINE_S) as response:
         return json.load(response)
 

@@ -1,112 +1,83 @@
-"""The service: `uvicorn api.main:app`. Answers POST /predict with the SOH of the next cycle."""
+"""The service: `uvicorn api.main:app`."""
 
 import os
-import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated
 
-from fastapi import Body, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+from fastapi_offline import FastAPIOffline
 
-import database
-from api import problems
-from api.problems import FieldError, ProblemError
-from api.schemas import Cycle, Prediction, Status
-from model import forecast
-from model.forecast import Model, ModelError, UnknownBatteryError
+from api import batteries, guard, observe, predict, problems
+from api.answers import ModelCard, Status
+from api.predictor import Predictor
+from api.state import TheModel
+from api.store import Store
 
-
-class ModelFile:
-    """The model file in use: loaded once, and again when the trainer has replaced it."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._stamp: list[tuple[int, int] | None] | None = None
-        self._model: Model | None = None
-
-    def model(self) -> Model:
-        """Return the model; raises ModelError when there is none."""
-        stamp = [_stamp(self._path), _stamp(forecast.extended_path(self._path))]
-        with self._lock:
-            if self._model is None or stamp != self._stamp:
-                self._model, self._stamp = forecast.load(self._path), stamp
-            return self._model
+PAGE = Path(__file__).parent / "page"
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_ino, stat.st_mtime_ns
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    app.state.predictor = Predictor(Path(os.environ.get("MODEL_PATH", "artifacts/model.pth")))
+    app.state.store = Store()
+    yield
+    app.state.predictor.close()
+    app.state.store.close()
 
 
-app = FastAPI(
-    title="Battery forecast",
-    description="State of health (discharge capacity ÷ rated capacity) of a battery's next cycle.",
-    docs_url=None,  # its page loads scripts from another host
+# Its /docs loads scripts from a package; FastAPI's own from another host.
+app = FastAPIOffline(
     redoc_url=None,
+    redirect_slashes=False,
+    title="Battery forecast",
+    version="0.1.0",
+    description="State of health (discharge capacity ÷ rated capacity), ahead of time.",
+    lifespan=_lifespan,
+    responses=problems.responses(500),
 )
 problems.install(app)
-model_file = ModelFile(Path(os.environ.get("MODEL_PATH", "artifacts/model.pth")))
+app.add_middleware(guard.BodyLimit)
+app.add_middleware(observe.Observer)
+
+service = APIRouter(dependencies=[Depends(guard.allowed)], responses=problems.responses(401, 403))
+service.include_router(predict.router)
+service.include_router(batteries.router)
 
 
-def current_model() -> Model:
-    """Give a route the model, or end the request with 503."""
-    try:
-        return model_file.model()
-    except ModelError as error:
-        raise ProblemError(503, str(error)) from None
+@service.get("/model", responses=problems.responses(503), tags=["forecast"])
+def model_card(loaded: TheModel) -> ModelCard:
+    """Tell what the model is, what it learned from, and how well it did."""
+    model = loaded.model
+    return ModelCard(model_version=model.version, window=model.window, card=model.card)
 
 
-CurrentModel = Annotated[Model, Depends(current_model)]
+app.include_router(service)
+app.openapi = partial(guard.described, app.openapi)  # type: ignore[method-assign]
+app.include_router(observe.router)
 
 
-@app.post("/predict", responses=problems.responses(422, 503))
-def predict(
-    cycles: Annotated[list[Cycle], Body(min_length=1, max_length=1000)], model: CurrentModel
-) -> Prediction:
-    """Predict the state of health of the cycle after the posted ones, oldest first."""
-    window = model.window
-    if len(cycles) != window:
-        raise ProblemError(
-            422,
-            f"{len(cycles)} cycles were posted, the last {window} are needed",
-            [FieldError(field="cycles", detail=f"{window} are needed")],
-        )
-    posted = [cycle.model_dump(exclude_none=True) for cycle in cycles]
-    return Prediction(predicted_soh=forecast.predict(model, [posted])[0].soh)
-
-
-@app.get("/batteries/{battery_id}/prediction", responses=problems.responses(404, 422, 503))
-def battery_prediction(battery_id: str, model: CurrentModel) -> Prediction:
-    """Predict the next cycle of a battery from its last cycles in cycle_series."""
-    try:
-        server = database.connect()
-        try:
-            cycles = forecast.history(server, battery_id)
-        finally:
-            server.close()
-    except UnknownBatteryError as error:
-        raise ProblemError(404, str(error)) from None
-    except (ModelError, database.DatabaseError) as error:
-        raise ProblemError(503, str(error)) from None
-    if len(cycles) < model.window:
-        raise ProblemError(422, f"{battery_id} has {len(cycles)} cycles, {model.window} are needed")
-    return Prediction(
-        predicted_soh=forecast.predict(model, [cycles])[0].soh,
-        battery_id=battery_id,
-        last_cycle_index=len(cycles),
-    )
-
-
-@app.get("/livez")
-def livez() -> Status:
+@app.get("/livez", tags=["operation"])
+async def livez() -> Status:
     """Tell that the process answers."""
     return Status(status="ok")
 
 
-@app.get("/readyz", responses=problems.responses(503))
-def readyz(_model: CurrentModel) -> Status:
+@app.get("/readyz", responses=problems.responses(503), tags=["operation"])
+def readyz(_loaded: TheModel) -> Status:
     """Tell that there is a model to predict with."""
     return Status(status="ok")
+
+
+@app.get("/", include_in_schema=False)
+async def page() -> FileResponse:
+    """Give the page; nothing on it may come from elsewhere."""
+    policy = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:"
+    return FileResponse(PAGE / "index.html", headers={"Content-Security-Policy": policy})
+
+
+app.mount("/page", StaticFiles(directory=PAGE))
+app.mount("/plotly", StaticFiles(packages=[("plotly", "package_data")]))

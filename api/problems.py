@@ -10,11 +10,16 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from api.store import StoreError
+from model.forecast import ModelError, TooFewCyclesError
+
 MEDIA_TYPE = "application/problem+json"
 
 
 class FieldError(BaseModel):
     """One fault of the request."""
+
+    window: int | None = Field(None, description="Window at fault, from 1, of a batch")
 
     cycle: int | None = Field(None, description="Cycle at fault, from 1, in the posted order")
     field: str | None = Field(None, description="Field at fault")
@@ -28,7 +33,7 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    errors: list[FieldError] = []
+    errors: list[FieldError] = Field(default=[], description="Each fault of the request")
 
 
 class ProblemError(Exception):
@@ -43,9 +48,12 @@ class ProblemError(Exception):
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Declare, for a route, the problems it can answer."""
-    schema = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+    schema = Problem.model_json_schema()
+    schema["properties"]["errors"]["items"] = schema.pop("$defs")["FieldError"]  # $ref would dangle
+    content = {MEDIA_TYPE: {"schema": schema}}
     return {
-        status: {"description": HTTPStatus(status).phrase, "content": schema} for status in statuses
+        status: {"description": HTTPStatus(status).phrase, "content": content}
+        for status in statuses
     }
 
 
@@ -56,6 +64,14 @@ def install(app: FastAPI) -> None:
     async def problem(_request: Request, error: ProblemError) -> JSONResponse:
         return _answer(error.status, error.detail, error.errors)
 
+    @app.exception_handler(ModelError)
+    async def model(_request: Request, error: ModelError) -> JSONResponse:
+        return _answer(422 if isinstance(error, TooFewCyclesError) else 503, str(error))
+
+    @app.exception_handler(StoreError)
+    async def store(_request: Request, error: StoreError) -> JSONResponse:
+        return _answer(503, str(error), headers={"Retry-After": "5"})
+
     @app.exception_handler(HTTPException)
     async def http(_request: Request, error: HTTPException) -> JSONResponse:
         return _answer(error.status_code, str(error.detail), headers=error.headers)
@@ -64,9 +80,12 @@ def install(app: FastAPI) -> None:
     async def validation(_request: Request, error: RequestValidationError) -> JSONResponse:
         faults = [_fault(it) for it in error.errors()]
         first = faults[0]
-        where = ", ".join(
-            part for part in (f"cycle {first.cycle}" if first.cycle else None, first.field) if part
+        places = (
+            f"window {first.window}" if first.window else None,
+            f"cycle {first.cycle}" if first.cycle else None,
+            first.field,
         )
+        where = ", ".join(place for place in places if place)
         detail = f"{where}: {first.detail}" if where else first.detail
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         return _answer(422, detail + more, faults[:100])
@@ -81,9 +100,14 @@ def _fault(error: dict[str, Any]) -> FieldError:
     place = error["loc"][1:]
     if error["type"] == "json_invalid":  # its location is a position in the text
         return FieldError(detail=f"not JSON: {error['ctx']['error']}")
-    cycle = next((step + 1 for step in place if isinstance(step, int)), None)
+    numbers = [step + 1 for step in place if isinstance(step, int)]
     field = next((step for step in reversed(place) if isinstance(step, str)), None)
-    return FieldError(cycle=cycle, field=field, detail=error["msg"])
+    return FieldError(
+        window=numbers[-2] if len(numbers) > 1 else None,
+        cycle=numbers[-1] if numbers else None,
+        field=field,
+        detail=error["msg"],
+    )
 
 
 def _answer(

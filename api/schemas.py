@@ -1,38 +1,91 @@
-"""What is posted to the service and what it answers."""
+"""What is posted to the service: cycles, with the bounds that no cell leaves."""
 
-from typing import Annotated
+from typing import Annotated, Any, NotRequired
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+WINDOW = 50
+Hours = Annotated[float, Field(ge=0, le=1e5, allow_inf_nan=False)]
 
 
-class Cycle(BaseModel):
+def _between(low: float, high: float, description: str) -> Any:
+    return Field(ge=low, le=high, description=description)
+
+
+# A TypedDict: what is checked is then, as it stands, what the model takes.
+@with_config(ConfigDict(extra="forbid", allow_inf_nan=False, strict=True))
+class Cycle(TypedDict):
     """The features of one discharge, as in cycle_series; the bounds refuse what no cell can do."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
 
     avg_voltage_load: Annotated[
         float, Field(gt=0, le=10, description="Voltage under load, averaged over time, V")
     ]
-    max_temperature: Annotated[
-        float, Field(ge=-60, le=150, description="Highest temperature of the battery, °C")
-    ]
+    max_temperature: Annotated[float, _between(-60, 150, "Highest temperature of the battery, °C")]
     time_to_discharge: Annotated[
         float, Field(gt=0, le=1e6, description="From load-on to the reference cut-off, s")
     ]
-    discharge_capacity: Annotated[
-        float | None, Field(gt=0, le=1e4, description="Charge delivered, Ah")
-    ] = None
+    discharge_capacity: NotRequired[
+        Annotated[float | None, Field(gt=0, le=1e4, description="Charge delivered, Ah")]
+    ]
+    rest_hours: NotRequired[
+        Annotated[float | None, _between(0, 1e5, "Rest since the discharge before, h")]
+    ]
+    rest_after_hours: NotRequired[
+        Annotated[float | None, _between(0, 1e5, "Rest after the discharge, h")]
+    ]
+    rest_before_hours: NotRequired[
+        Annotated[float | None, _between(0, 1e5, "Rest between charge and discharge, h")]
+    ]
+    charge_capacity: NotRequired[
+        Annotated[float | None, _between(0, 1e4, "Charge taken in before, Ah")]
+    ]
+    cc_charge_time: NotRequired[
+        Annotated[float | None, _between(0, 1e6, "Charging at constant current, s")]
+    ]
+    cv_charge_time: NotRequired[
+        Annotated[float | None, _between(0, 1e6, "Charging at constant voltage, s")]
+    ]
+    avg_current_load: NotRequired[
+        Annotated[float | None, _between(0, 1e4, "Discharge current, averaged over time, A")]
+    ]
+    min_voltage: NotRequired[
+        Annotated[float | None, _between(0, 10, "Lowest voltage under load, V")]
+    ]
+    discharge_energy: NotRequired[Annotated[float | None, _between(0, 1e5, "Energy delivered, Wh")]]
+    temperature_rise: NotRequired[
+        Annotated[float | None, _between(-200, 200, "Highest less first temperature, °C")]
+    ]
+    ambient_temperature: NotRequired[
+        Annotated[float | None, _between(-60, 150, "Ambient temperature, °C")]
+    ]
+    voltage_at_load_on: NotRequired[
+        Annotated[float | None, _between(0, 10, "Voltage when the load comes on, V")]
+    ]
+    ohmic_resistance: NotRequired[
+        Annotated[float | None, _between(0, 10, "From the voltage's step at load-on, ohm")]
+    ]
+    internal_resistance: NotRequired[
+        Annotated[float | None, _between(0, 10, "Internal resistance, ohm")]
+    ]
+    charge_transfer_resistance: NotRequired[
+        Annotated[float | None, _between(0, 10, "From the impedance sweep before, ohm")]
+    ]
+    throughput_ah: NotRequired[
+        Annotated[float | None, _between(0, 1e9, "Charge delivered in its life so far, Ah")]
+    ]
+    equivalent_full_cycles: NotRequired[
+        Annotated[float | None, _between(0, 1e6, "Throughput ÷ rated capacity, a count")]
+    ]
 
 
-class Prediction(BaseModel):
-    """The forecast for the cycle that follows."""
+EXAMPLE_CYCLE = {
+    "avg_voltage_load": 3.55,
+    "max_temperature": 38.9,
+    "time_to_discharge": 3311.0,
+    "discharge_capacity": 1.86,
+}
+EXAMPLE_WINDOW = [EXAMPLE_CYCLE] * WINDOW
 
-    predicted_soh: float = Field(description="Discharge capacity ÷ rated capacity, a fraction")
-    battery_id: str | None = Field(None, description="Battery, where one was asked for")
-    last_cycle_index: int | None = Field(None, description="Last cycle that was looked at")
-
-
-class Status(BaseModel):
-    """Whether the service can do its work."""
-
-    status: str
+Posted = Annotated[list[Cycle], Field(min_length=WINDOW, max_length=1000)]
+Window = Annotated[list[Cycle], Field(min_length=WINDOW, max_length=WINDOW)]

@@ -4,9 +4,16 @@ import argparse
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-MEASURED = ("avg_voltage_load", "max_temperature", "time_to_discharge")
-# Known when the cycle to predict begins: they explain how much capacity comes back.
-RESTS = ("rest_after_hours", "rest_before_hours")
+INPUTS = {
+    "avg_voltage_load": "voltage under load, averaged over time, V",
+    "max_temperature": "highest temperature of the battery, °C",
+    "time_to_discharge": "from load-on to the reference cut-off, s",
+    # known when the cycle to predict begins: they explain how much capacity comes back
+    "rest_after_hours": "rest of the discharged cell before the cycle to predict, h",
+    "rest_before_hours": "rest of the charged cell before the cycle to predict, h",
+}
+MEASURED = tuple(INPUTS)[:3]
+RESTS = tuple(INPUTS)[3:]
 
 
 def _knob(default: Any, text: str, choices: tuple[str, ...] | None = None) -> Any:

@@ -123,7 +123,7 @@ def _measure(
     chosen = replace(config, epochs=int(forecasters[0].card["epochs"]))
     for seed in range(1, seeds):
         another = Forecaster(config)
-        another.network = train.fit_network(replace(chosen, seed=seed), cut)
+        another.network, _ = train.fit_network(replace(chosen, seed=seed), cut)
         another.interval, another.familiarity = forecasters[0].interval, forecasters[0].familiarity
         forecasters.append(another)
     rated_ah = float(forecasters[0].rated_capacity_ah)

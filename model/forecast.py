@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from psycopg2.extensions import connection
 from torch import Tensor, nn
 
 from model import data
@@ -30,8 +29,8 @@ __all__ = [
     "UnknownBatteryError",
     "extended_path",
     "forecast",
-    "history",
     "load",
+    "one_steps",
     "predict",
 ]
 
@@ -162,17 +161,28 @@ def predict(
     """
     rest_hours = rest_hours or [None] * len(histories)
     answers: dict[int, Prediction] = {}
-    groups: dict[bool, list[int]] = {}
-    for row, history in enumerate(histories):
-        knows_rests = any(cycle.get("rest_hours") is not None for cycle in history[-model.window :])
-        groups.setdefault(bool(model.extended) and knows_rests, []).append(row)
-    for is_extended, members in groups.items():
-        forecaster = model.extended if is_extended and model.extended else model.spec
-        predictions = _predict(
-            forecaster, [histories[row] for row in members], [rest_hours[row] for row in members]
-        )
-        answers |= dict(zip(members, predictions, strict=True))
+    for forecaster in filter(None, (model.spec, model.extended)):
+        members = [row for row, it in enumerate(histories) if _choose(model, it) is forecaster]
+        if members:
+            runs = _run(
+                forecaster,
+                [histories[row] for row in members],
+                [rest_hours[row] for row in members],
+            )
+            unlike = forecaster.familiarity.unlike(np.stack([run.inputs[-1] for run in runs]))
+            for row, run, names in zip(members, runs, unlike, strict=True):
+                answers[row] = run.prediction(len(run.soh) - 1, names)
     return [answers[row] for row in range(len(histories))]
+
+
+def one_steps(model: Model, history: Sequence[Cycle]) -> list[Prediction]:
+    """Predict every cycle that has a window before it, from that window and nothing after it.
+
+    The last one is the cycle still to come. The interval of each follows the errors before it.
+    """
+    (run,) = _run(_choose(model, history), [history], [None])
+    unlike = run.forecaster.familiarity.unlike(run.inputs)
+    return [run.prediction(at, names) for at, names in enumerate(unlike)]
 
 
 def forecast(model: Model, soh: Sequence[float], horizon: int) -> Trajectory:
@@ -182,58 +192,76 @@ def forecast(model: Model, soh: Sequence[float], horizon: int) -> Trajectory:
     return model.spec.fade.forecast(np.asarray(soh, dtype=np.float64), horizon)
 
 
-def history(database: connection, battery_id: str) -> list[dict[str, Any]]:
-    """Read all cycles of a battery from cycle_series in time order: features, and soh_target.
-
-    Raises UnknownBatteryError, or ModelError before dbt has run.
-    """
-    found = data.rows(database, [battery_id])[battery_id]
-    return [{**features, "soh_target": soh} for _, _, features, soh in found]
+def _choose(model: Model, history: Sequence[Cycle]) -> Forecaster:
+    """The extended network where there is one and the window tells of rests, else the other."""
+    window = history[-model.window :]
+    knows_rests = any(cycle.get("rest_hours") is not None for cycle in window)
+    return model.extended if model.extended and knows_rests else model.spec
 
 
-def _predict(
+@dataclass(frozen=True)
+class _Run:
+    """A forecaster's output for every window of one history, the last of them still to come."""
+
+    forecaster: Forecaster
+    history: Sequence[Cycle]
+    soh: Array  # [windows], predicted
+    errors: Array  # [windows - 1], of these but the last; NaN where the truth is not known
+    inputs: Array  # [windows, window, 5]
+    rest_hours: float
+    is_rest_given: bool
+
+    def prediction(self, at: int, unlike: list[str]) -> Prediction:
+        """Return the prediction made from window `at`, with an interval from the errors before."""
+        errors = self.errors[:at]
+        half = self.forecaster.interval.half_width(errors[np.isfinite(errors)])
+        soh = float(self.soh[at])
+        is_told = self.forecaster.config.features == "extended" and at == len(self.soh) - 1
+        return Prediction(
+            soh=soh,
+            soh_low=max(soh - half, 0.0),
+            soh_high=soh + half,
+            capacity_ah=soh * _rated_capacity_ah(self.forecaster, self.history),
+            features=self.forecaster.config.features,
+            rest_hours=self.rest_hours if is_told else None,
+            rest_source=("given" if self.is_rest_given else "window median") if is_told else None,
+            unlike_training=unlike,
+        )
+
+
+def _run(
     forecaster: Forecaster,
     histories: Sequence[Sequence[Cycle]],
     rest_hours: Sequence[float | None],
-) -> list[Prediction]:
+) -> list[_Run]:
+    """Run the network over every window of every history, in one pass."""
     window = forecaster.config.window
-    truths = [np.array([forecaster.soh_of(cycle) for cycle in it]) for it in histories]
-    known = [_known(forecaster, *pair) for pair in zip(histories, truths, strict=True)]
-    measured = [np.array([[cycle[name] for name in MEASURED] for cycle in it]) for it in histories]
-    rests, reckoned = [], []
-    for it, given in zip(histories, rest_hours, strict=True):
-        past = [data.rests(cycle) for cycle in it]
-        coming, hours = _coming_rest(it[-window:], given)
-        rests.append(np.array([*past[1:], coming]))
-        reckoned.append(hours)
-    # every window of every history, the last of each being the one that is asked for
-    inputs = np.concatenate(
-        [_all_windows(np.hstack(pair), window) for pair in zip(measured, rests, strict=True)]
-    )
-    last_soh = np.concatenate([it[window - 1 :] for it in known])
-    predicted = forecaster.run(inputs, last_soh)
-    ends = np.cumsum([len(it) - window + 1 for it in histories])
-    unlike = forecaster.familiarity.unlike(inputs[ends - 1])
-    answers = []
-    for row, end in enumerate(ends):
-        own = predicted[end - (len(histories[row]) - window + 1) : end]
-        errors = own[:-1] - truths[row][window:]
-        half = forecaster.interval.half_width(errors[np.isfinite(errors)])
-        soh = float(own[-1])
-        is_extended = forecaster.config.features == "extended"
-        answers.append(
-            Prediction(
-                soh=soh,
-                soh_low=max(soh - half, 0.0),
-                soh_high=soh + half,
-                capacity_ah=soh * _rated_capacity_ah(forecaster, histories[row]),
-                features=forecaster.config.features,
-                rest_hours=reckoned[row] if is_extended else None,
-                rest_source=_source(rest_hours[row]) if is_extended else None,
-                unlike_training=unlike[row],
-            )
+    inputs, last_soh, truths, rests = [], [], [], []
+    for history, given in zip(histories, rest_hours, strict=True):
+        measured = np.array([[cycle[name] for name in MEASURED] for cycle in history])
+        coming, hours = _coming_rest(history[-window:], given)
+        after = np.array([*(data.rests(cycle) for cycle in history[1:]), coming])
+        inputs.append(_all_windows(np.hstack([measured, after]), window))
+        truths.append(np.array([forecaster.soh_of(cycle) for cycle in history]))
+        last_soh.append(_known(forecaster, history, truths[-1])[window - 1 :])
+        rests.append(hours)
+    everything = np.concatenate(inputs)
+    ends = np.cumsum([len(it) for it in inputs])[:-1]
+    predicted = np.split(forecaster.run(everything, np.concatenate(last_soh)), ends)
+    return [
+        _Run(
+            forecaster=forecaster,
+            history=history,
+            soh=soh,
+            errors=soh[:-1] - truth[window:],
+            inputs=cut,
+            rest_hours=hours,
+            is_rest_given=given is not None,
         )
-    return answers
+        for history, soh, truth, cut, hours, given in zip(
+            histories, predicted, truths, inputs, rests, rest_hours, strict=True
+        )
+    ]
 
 
 def _known(forecaster: Forecaster, history: Sequence[Cycle], truth: Array) -> Array:

@@ -69,7 +69,13 @@ def run(config: Config, out: Path) -> None:
         }
         for series, windows, predicted in zip(test, testing, predictions, strict=True)
     }
-    forecaster.card |= {"test": tested}
+    forecaster.card |= {
+        "train": {
+            series.battery_id: {"cycles": len(series.soh), "windows": len(windows.target)}
+            for series, windows in zip(train, training, strict=True)
+        },
+        "test": tested,
+    }
 
     out.mkdir(parents=True, exist_ok=True)
     path = out / "model.pth"
@@ -77,13 +83,8 @@ def run(config: Config, out: Path) -> None:
     if config.features == "extended":
         path, tail = extended_path(path), "_extended"
     save(path, forecaster)
-    report = forecaster.card | {
-        "train": {
-            series.battery_id: {"cycles": len(series.soh), "windows": len(windows.target)}
-            for series, windows in zip(train, training, strict=True)
-        }
-    }
-    (out / f"metrics{tail}.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    report = json.dumps(forecaster.card, indent=2) + "\n"
+    (out / f"metrics{tail}.json").write_text(report, encoding="utf-8")
     for series, windows, predicted in zip(test, testing, predictions, strict=True):
         plots.forecast(out / f"forecast_{series.battery_id}{tail}.png", series, windows, predicted)
     print(scores.table(tested))
@@ -136,12 +137,12 @@ def fit(config: Config, train: list[Series], choice_seeds: int = CHOICE_SEEDS) -
     training = [data.windows(series, config.window) for series in train]
     epochs, residuals = choose_epochs(config, training, choice_seeds)
     forecaster = Forecaster(config)
-    forecaster.network = fit_network(replace(config, epochs=epochs), training)
+    forecaster.network, curve = fit_network(replace(config, epochs=epochs), training)
     forecaster.interval.fit(residuals)
     forecaster.familiarity.fit([windows.inputs for windows in training])
     forecaster.fade.fit([series.soh[np.isfinite(series.soh)] for series in train])
     forecaster.learn_capacity(train)
-    forecaster.card = card(config, epochs, residuals)
+    forecaster.card = card(config, epochs, residuals, curve)
     return forecaster.eval()
 
 
@@ -179,8 +180,11 @@ def fit_network(
     every: int = 0,
     left_out: Windows | None = None,
     seen: list[Array] | None = None,
-) -> Network:
-    """Train a network; at every so many epochs add its forecasts of the one left out to `seen`."""
+) -> tuple[Network, list[float]]:
+    """Train a network; return it and its mean loss, in units of the target's variance, by epoch.
+
+    At every so many epochs its forecasts of the battery left out are added to `seen`.
+    """
     torch.manual_seed(config.seed)
     inputs = _tensor(np.concatenate([windows.inputs for windows in training]))
     last_soh = _tensor(np.concatenate([windows.last_soh for windows in training]))
@@ -190,20 +194,24 @@ def fit_network(
     unit = network.output_std  # so that the step size means the same for any target
     optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
     loss_of = nn.MSELoss()
+    curve = []
     for epoch in range(1, config.epochs + 1):
         network.train()
+        losses = 0.0
         for batch in torch.split(torch.randperm(len(target)), config.batch_size):
             optimizer.zero_grad()
             loss = loss_of(network(inputs[batch], last_soh[batch]) / unit, target[batch] / unit)
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
+            losses += loss.item() * len(batch) / len(target)
+        curve.append(losses)
         if left_out is not None and seen is not None and epoch % every == 0:
             network.eval()
             with torch.no_grad():
                 output = network(_tensor(left_out.inputs), _tensor(left_out.last_soh))
             seen.append(np.asarray(output, dtype=np.float64))
-    return network.eval()
+    return network.eval(), curve
 
 
 def save(path: Path, forecaster: Forecaster) -> None:
@@ -213,13 +221,15 @@ def save(path: Path, forecaster: Forecaster) -> None:
     os.replace(draft, path)
 
 
-def card(config: Config, epochs: int, residuals: Array) -> dict[str, Any]:
+def card(config: Config, epochs: int, residuals: Array, curve: list[float]) -> dict[str, Any]:
     """Return what a model says of how it was made."""
     return {
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "config": asdict(config),
         "epochs": epochs,
         "left_out_rmse": float(np.sqrt((residuals**2).mean())),
+        "training_curve": curve,
+        "features": {name: knobs.INPUTS[name] for name in config.inputs},
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("battery-forecast", "torch", "numpy")},

@@ -1,18 +1,27 @@
 """A real Postgres for every test: built once per run, cloned per test."""
 
 import os
+import socket
 import subprocess
 import sys
+import threading
+import time
+import urllib.request
+from collections import deque
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg2
 import pytest
+from fastapi.testclient import TestClient
 from psycopg2.extensions import connection, make_dsn, parse_dsn
 
+import api.main
 import database
 from loader import simulate
+from model import train
+from model.config import Config
 
 ROOT = Path(__file__).parents[1]
 NASA = Path(os.environ["BATTERY_DATA"]).resolve() if os.environ.get("BATTERY_DATA") else None
@@ -166,3 +175,77 @@ def rows(opened: connection, query: str, *values: object) -> list[tuple]:  # typ
     with opened.cursor() as cursor:
         cursor.execute(query, values)
         return cursor.fetchall()
+
+
+@pytest.fixture(scope="session")
+def model_path(simulated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model trained on the simulated cells."""
+    folder = tmp_path_factory.mktemp("model")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_URL", simulated_template)
+        for features in ("spec", "extended"):
+            made = Config(train=("S0001", "S0002"), test=("S0003",), features=features, epochs=2)
+            train.run(made, folder)
+    return folder / "model.pth"
+
+
+@pytest.fixture
+def client(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """The service with that model; with a database where the test asks for one first."""
+    monkeypatch.setenv("MODEL_PATH", str(model_path))
+    with TestClient(
+        api.main.app, raise_server_exceptions=False, client=("127.0.0.1", 50000)
+    ) as opened:
+        yield opened
+
+
+@contextmanager
+def serving(*flags: str, **environment: str) -> Iterator[str]:
+    """Run the service in a process of its own, as a user would; gives its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "api.main:app", "--port", port, *flags],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    log: deque[bytes] = deque(maxlen=50)
+    reader = threading.Thread(target=log.extend, args=[process.stdout])
+    reader.start()
+    here = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"{here}/livez", timeout=5).close()
+                break
+            except OSError:
+                assert process.poll() is None, b"".join(log).decode()
+                time.sleep(0.1)
+        yield here
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        reader.join()
+        process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def service(server: Server, simulated_template: str, model_path: Path) -> Iterator[str]:
+    """The address of a running service, with a model and the simulated cells.
+
+    The last discharge of S0001 is left out: simulated cells have none that dbt leaves out.
+    """
+    url = server.create(simulated_template)
+    with closing(psycopg2.connect(url)) as opened, opened, opened.cursor() as cursor:
+        cursor.execute("delete from cycle_series where battery_id = 'S0001' and cycle_index = 60")
+        cursor.execute(
+            "update cycle_quality set is_usable = false, reason = 'no_load', cycle_index = null"
+            " where battery_id = 'S0001' and cycle_index = 60"
+        )
+    with serving("--no-access-log", DATABASE_URL=url, MODEL_PATH=str(model_path)) as here:
+        yield here
+    server.drop(url)

@@ -1,43 +1,27 @@
-"""The service, over HTTP, against a real model and a real database."""
+"""The service's answers, over HTTP, against a real model and a real database."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from psycopg2.extensions import connection
 
-import api.main
-from model import forecast, train
-from model.config import Config
+from api.schemas import EXAMPLE_CYCLE, EXAMPLE_WINDOW
+from model import forecast
 from tests.conftest import rows
 
-CYCLE = {
-    "avg_voltage_load": 3.55,
-    "max_temperature": 38.9,
-    "time_to_discharge": 3311.0,
-    "discharge_capacity": 1.86,
+PREDICTION = {
+    "predicted_soh",
+    "soh_low",
+    "soh_high",
+    "predicted_capacity_ah",
+    "model_version",
+    "soh_definition",
 }
-WINDOW = [CYCLE] * 50
-
-
-@pytest.fixture(scope="session")
-def model_path(simulated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DATABASE_URL", simulated_template)
-        train.run(Config(train=("S0001", "S0002"), test=("S0003",), epochs=2), folder)
-    return folder / "model.pth"
-
-
-@pytest.fixture
-def client(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    monkeypatch.setattr(api.main, "model_file", api.main.ModelFile(model_path))
-    with TestClient(api.main.app, raise_server_exceptions=False) as opened:
-        yield opened
 
 
 def assert_problem(answer: httpx2.Response, status: int, *said: str) -> dict[str, Any]:
@@ -52,98 +36,182 @@ def assert_problem(answer: httpx2.Response, status: int, *said: str) -> dict[str
     return problem
 
 
-def test_a_window_is_answered(client: TestClient, model_path: Path) -> None:
-    answer = client.post("/predict", json=WINDOW)
+def window_of(sql: connection, battery_id: str) -> list[dict[str, float | None]]:
+    """Return the features of the battery's last 50 cycles, read without the service."""
+    found = rows(
+        sql,
+        "select features from cycle_series where battery_id = %s"
+        " order by cycle_index desc limit 50",
+        battery_id,
+    )
+    return [row[0] for row in found][::-1]
+
+
+def test_a_window_is_answered_as_the_model_answers_it(client: TestClient, model_path: Path) -> None:
+    answer = client.post("/predict", json=EXAMPLE_WINDOW)
     assert answer.status_code == 200, answer.text
-    predicted = answer.json()["predicted_soh"]
-    assert isinstance(predicted, float)
-    assert predicted == pytest.approx(forecast.predict(forecast.load(model_path), [WINDOW])[0].soh)
-    assert client.post("/predict", json=WINDOW).json() == answer.json()  # no dropout, no state
+    said = answer.json()
+    model = forecast.load(model_path)
+    (expected,) = forecast.predict(model, [EXAMPLE_WINDOW])
+    assert set(said) >= PREDICTION
+    assert said["predicted_soh"] == pytest.approx(expected.soh, abs=1e-6)
+    assert said["soh_low"] < said["predicted_soh"] < said["soh_high"]
+    assert said["predicted_capacity_ah"] == pytest.approx(expected.capacity_ah, abs=1e-6)
+    assert said["model_version"] == model.version
+    assert (said["cycles_posted"], said["cycles_used"]) == (50, 50)
+    assert client.post("/predict", json=EXAMPLE_WINDOW).json() == said  # no dropout, no state
 
 
-@pytest.mark.parametrize("count", [0, 1, 49, 51])
-def test_a_window_of_the_wrong_length(client: TestClient, count: int) -> None:
-    assert_problem(client.post("/predict", json=[CYCLE] * count), 422)
+def test_of_more_cycles_the_last_50_count(client: TestClient) -> None:
+    cold = [{**EXAMPLE_CYCLE, "max_temperature": 5.0}] * 13
+    longer = client.post("/predict", json=[*cold, *EXAMPLE_WINDOW]).json()
+    exact = client.post("/predict", json=EXAMPLE_WINDOW).json()
+    assert longer == {**exact, "cycles_posted": 63}
+    assert client.post("/predict", json=[*EXAMPLE_WINDOW, *cold]).json() != exact
 
 
-@pytest.mark.parametrize("field", ["avg_voltage_load", "max_temperature", "time_to_discharge"])
-@pytest.mark.parametrize("value", ["NaN", "Infinity", "-1e308", "1e308", '"3.5"', "null", "true"])
-def test_an_absurd_value_is_named(client: TestClient, field: str, value: str) -> None:
-    text = json.dumps([*WINDOW[:11], {**CYCLE, field: "@"}, *WINDOW[12:]]).replace('"@"', value)
-    answer = client.post("/predict", content=text, headers={"content-type": "application/json"})
-    problem = assert_problem(answer, 422, "cycle 12", field)
-    assert problem["errors"][0]["cycle"] == 12
-    assert problem["errors"][0]["field"] == field
+def test_a_batch_answers_each_window_as_it_is_answered_alone(client: TestClient) -> None:
+    windows = [
+        [{**EXAMPLE_CYCLE, "avg_voltage_load": 3.3 + k / 50} for _ in range(50)] for k in range(5)
+    ]
+    batch = client.post("/predict/batch", json=windows).json()["predictions"]
+    alone = [client.post("/predict", json=window).json() for window in windows]
+    assert [it["predicted_soh"] for it in batch] == pytest.approx(
+        [it["predicted_soh"] for it in alone], abs=1e-6
+    )
+    assert len({it["predicted_soh"] for it in batch}) == 5
 
 
-def test_missing_and_unknown_fields_are_named(client: TestClient) -> None:
-    lacking = {key: value for key, value in CYCLE.items() if key != "max_temperature"}
-    answer = client.post("/predict", json=[*WINDOW[:49], lacking])
-    assert_problem(answer, 422, "cycle 50", "max_temperature")
-    answer = client.post("/predict", json=[{**CYCLE, "charm": 1.0}, *WINDOW[1:]])
-    assert_problem(answer, 422, "cycle 1", "charm")
+def test_a_batch_ends_at_1000_windows(client: TestClient) -> None:
+    window = json.dumps(EXAMPLE_WINDOW)
+    bodies = {count: f"[{','.join([window] * count)}]" for count in (0, 1000, 1001)}
+    head = {"content-type": "application/json"}
+    answered = client.post("/predict/batch", content=bodies[1000], headers=head)
+    assert len(answered.json()["predictions"]) == 1000
+    for count in (0, 1001):
+        assert_problem(client.post("/predict/batch", content=bodies[count], headers=head), 422)
 
 
-@pytest.mark.parametrize("body", ["", "{", "{}", "null", "3", '"x"', "[1]", "[[]]", "[null]"])
-def test_what_is_no_list_of_cycles(client: TestClient, body: str) -> None:
-    answer = client.post("/predict", content=body, headers={"content-type": "application/json"})
-    assert_problem(answer, 422)
+def test_a_rest_is_said_to_have_been_given(client: TestClient) -> None:
+    said = client.post("/predict?rest_hours=48", json=EXAMPLE_WINDOW).json()
+    assert (said["rest_hours"], said["rest_source"]) == (48, "given")
+    assert_problem(client.post("/predict?rest_hours=-1", json=EXAMPLE_WINDOW), 422, "rest_hours")
 
 
-def test_without_a_model_it_says_to_train(
-    tmp_path: Path, client: TestClient, monkeypatch: pytest.MonkeyPatch
+def test_the_fleet_is_paged_sorted_and_filtered(simulated: str, client: TestClient) -> None:
+    whole = client.get("/batteries").json()
+    ids = [it["battery_id"] for it in whole["batteries"]]
+    assert ids == ["S0001", "S0002", "S0003", "SRW1"]
+    assert whole["total"] == 4
+    page = client.get("/batteries?limit=2&offset=1&sort=-battery_id").json()
+    assert [it["battery_id"] for it in page["batteries"]] == ["S0003", "S0002"]
+    assert page["total"] == 4
+    lasts = [it["last_soh"] for it in client.get("/batteries?sort=last_soh").json()["batteries"]]
+    assert lasts == sorted(lasts)
+    middle = lasts[1]
+    above = client.get(f"/batteries?min_soh={middle}").json()["batteries"]
+    below = client.get(f"/batteries?max_soh={middle}").json()["batteries"]
+    assert (len(above), len(below)) == (3, 2)
+    assert client.get("/batteries?search=rw").json()["total"] == 1
+    assert client.get("/batteries?search=%25").json()["total"] == 0
+
+
+def test_a_row_of_the_fleet_says_what_the_battery_itself_says(
+    simulated: str, client: TestClient, sql: connection
 ) -> None:
-    (tmp_path / "bad.pth").write_bytes(b"not a model")
-    for path in (tmp_path / "none.pth", tmp_path / "bad.pth"):
-        monkeypatch.setattr(api.main, "model_file", api.main.ModelFile(path))
-        assert_problem(client.post("/predict", json=WINDOW), 503, "python -m model.train")
-        assert_problem(client.get("/readyz"), 503, "python -m model.train")
-    assert client.get("/livez").json() == {"status": "ok"}
-
-
-def test_a_retrained_model_is_picked_up(
-    tmp_path: Path, client: TestClient, model_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "model.pth"
-    monkeypatch.setattr(api.main, "model_file", api.main.ModelFile(path))
-    assert_problem(client.post("/predict", json=WINDOW), 503)
-    train.save(path, forecast.load(model_path).spec)
-    before = client.post("/predict", json=WINDOW).json()
-    forecaster = forecast.load(model_path).spec
-    forecaster.network.output_mean = forecaster.network.output_mean + 0.1
-    train.save(path, forecaster)
-    after = client.post("/predict", json=WINDOW).json()
-    assert after["predicted_soh"] == pytest.approx(before["predicted_soh"] + 0.1, abs=1e-6)
+    row = client.get("/batteries?search=S0003").json()["batteries"][0]
+    alone = client.get("/batteries/S0003").json()
+    assert alone.items() <= row.items()
+    predicted = client.get("/batteries/S0003/prediction").json()["predicted_soh"]
+    assert row["next_cycle"]["predicted_soh"] == pytest.approx(predicted, abs=1e-6)
+    ahead = client.get("/batteries/S0003/forecast?horizon=200").json()
+    assert row["end_of_life"] == ahead["end_of_life"]
+    assert row["sparkline"][-1] == pytest.approx(row["last_soh"], abs=1e-4)
+    assert client.get("/batteries?search=SRW1").json()["batteries"][0]["next_cycle"] is None
 
 
 def test_a_battery_is_predicted_from_its_last_cycles(
-    client: TestClient, simulated: str, sql: connection
+    simulated: str, client: TestClient, sql: connection
 ) -> None:
-    answer = client.get("/batteries/S0003/prediction")
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["last_cycle_index"] == 60
-    window = [
-        row[0]
-        for row in rows(
-            sql,
-            "select features from cycle_series where battery_id = 'S0003' and cycle_index > 10"
-            " order by cycle_index",
-        )
-    ]
-    posted = client.post("/predict", json=window).json()
-    assert posted["predicted_soh"] == pytest.approx(answer.json()["predicted_soh"])
+    said = client.get("/batteries/S0003/prediction").json()
+    assert said["last_cycle_index"] == 60
+    posted = client.post("/predict", json=window_of(sql, "S0003")).json()
+    assert said["predicted_soh"] == pytest.approx(posted["predicted_soh"], abs=1e-6)
+    ((rated,),) = rows(
+        sql, "select rated_capacity_ah from battery_summary where battery_id='S0003'"
+    )
+    assert said["predicted_capacity_ah"] == pytest.approx(said["predicted_soh"] * rated)
 
 
-def test_batteries_that_cannot_be_predicted(client: TestClient, simulated: str) -> None:
-    assert_problem(client.get("/batteries/B'; drop table x/prediction"), 404, "B'; drop table x")
+def test_one_step_predictions_see_nothing_of_the_cycle_they_predict(
+    simulated: str, client: TestClient, sql: connection
+) -> None:
+    steps = client.get("/batteries/S0003/predictions").json()["predictions"]
+    assert [it["cycle_index"] for it in steps] == list(range(51, 62))
+    earlier = rows(
+        sql,
+        "select features from cycle_series where battery_id = 'S0003' and cycle_index < 51"
+        " order by cycle_index",
+    )
+    posted = client.post("/predict", json=[row[0] for row in earlier]).json()
+    assert (steps[-2]["soh"] is None, steps[-1]["soh"] is None) == (False, True)
+    assert steps[0]["predicted_soh"] == pytest.approx(posted["predicted_soh"], abs=1e-6)
+    assert client.get("/batteries/SRW1/predictions").json()["predictions"] == []
+
+
+def test_a_forecast_reaches_its_horizon(simulated: str, client: TestClient) -> None:
+    said = client.get("/batteries/S0003/forecast?horizon=30").json()
+    assert {len(said[line]) for line in ("soh", "soh_low", "soh_high")} == {30}
+    assert np.all(np.array(said["soh_low"]) <= said["soh"])
+    assert np.all(np.array(said["soh"]) <= said["soh_high"])
+    below = np.flatnonzero(np.array(said["soh"]) < 0.7)
+    assert said["end_of_life"]["cycles"] == (int(below[0]) + 1 if len(below) else None)
+    assert said["is_reached"] == bool(len(below))
+
+
+def test_cycles_are_listed_with_the_reason(
+    simulated: str, client: TestClient, sql: connection
+) -> None:
+    listed = client.get("/batteries/SRW1/cycles").json()
+    kept = rows(
+        sql, "select reason from cycle_quality where battery_id='SRW1' order by discharge_index"
+    )
+    assert [(it["reason"],) for it in listed["cycles"]] == kept
+    assert listed["total"] == len(kept)
+    page = client.get("/batteries/S0001/cycles?limit=5&offset=10").json()["cycles"]
+    assert [it["discharge_index"] for it in page] == list(range(11, 16))
+    assert page[0]["features"]["discharge_capacity"] > 0
+
+
+def test_a_curve_is_what_was_recorded(simulated: str, client: TestClient, sql: connection) -> None:
+    said = client.get("/batteries/S0001/cycles/7/curve").json()
+    ((recording,),) = rows(
+        sql,
+        "select recording_index from cycle_quality where battery_id='S0001' and cycle_index = 7",
+    )
+    ((voltage,),) = rows(
+        sql,
+        "select voltage_measured_v from staging.aging_recording"
+        " where battery_id = 'S0001' and recording_index = %s",
+        recording,
+    )
+    assert said["voltage_v"] == pytest.approx(voltage)
+    assert len(said["time_s"]) == len(voltage)
+    assert_problem(client.get("/batteries/S0001/cycles/999/curve"), 404, "no cycle 999")
+
+
+def test_the_card_says_where_the_model_comes_from(client: TestClient) -> None:
+    said = client.get("/model").json()
+    assert said["window"] == 50
+    assert list(said["card"]["test"]) == ["S0003"]
+    assert list(said["card"]["train"]) == ["S0001", "S0002"]
+
+
+def test_what_is_not_there_is_a_problem(simulated: str, client: TestClient) -> None:
+    for path in ("", "/cycles", "/prediction", "/predictions", "/forecast"):
+        assert_problem(client.get(f"/batteries/B'; drop table x{path}"), 404, "B'; drop table x")
+    assert_problem(client.get("/batteries/SRW1/prediction"), 409, "cycles")
+    assert_problem(client.get("/batteries/S0001/forecast?horizon=0"), 422, "horizon")
+    assert_problem(client.get("/batteries/a%00b"), 422, "battery_id")
     assert_problem(client.get("/nowhere"), 404)
     assert_problem(client.get("/predict"), 405)
-
-
-def test_no_database_and_no_cycle_series(
-    client: TestClient, empty: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert_problem(client.get("/batteries/S0003/prediction"), 503, "python -m loader PATH")
-    monkeypatch.setenv("DATABASE_URL", "postgresql://u@127.0.0.1:9/x")
-    assert_problem(client.get("/batteries/S0003/prediction"), 503, "127.0.0.1")
-    assert client.post("/predict", json=WINDOW).status_code == 200

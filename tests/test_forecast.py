@@ -1,6 +1,7 @@
 """Intervals, familiarity and trajectories: on made-up numbers where the answer is known by hand."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,12 @@ from model.data import Windows
 from model.fade import LENGTH, Fade
 from model.intervals import Familiarity, Interval, conformal
 from tests.conftest import run
+
+
+def history(opened: connection, battery_id: str) -> list[dict[str, Any]]:
+    """Return a battery's cycles as a service has them: features, and soh_target."""
+    found = data.rows(opened, [battery_id])[battery_id]
+    return [{**features, "soh_target": soh} for _, _, features, soh in found]
 
 
 def line(cycles: int, fade: float) -> data.Array:
@@ -87,7 +94,7 @@ def test_a_missing_capacity_is_told_by_the_time_to_discharge(
     series = data.read(sql, ["S0001", "S0002"])
     forecaster.learn_capacity(series)
     assert float(forecaster.rated_capacity_ah) == pytest.approx(2)
-    cycle = forecast.history(sql, "S0003")[30]
+    cycle = history(sql, "S0003")[30]
     known = forecaster.soh_of({"discharge_capacity": cycle["discharge_capacity"]})
     told = forecaster.soh_of({"time_to_discharge": cycle["time_to_discharge"]})
     assert known == pytest.approx(cycle["soh_target"])
@@ -110,7 +117,7 @@ def model(simulated_template: str, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_the_best_network_that_the_data_allow_answers(
     model: forecast.Model, simulated: str, sql: connection
 ) -> None:
-    past = forecast.history(sql, "S0003")
+    past = history(sql, "S0003")
     bare = [{name: cycle[name] for name in ("avg_voltage_load", "max_temperature",
                                             "time_to_discharge")} for cycle in past]  # fmt: skip
     known, unknown, given = forecast.predict(
@@ -128,13 +135,28 @@ def test_the_best_network_that_the_data_allow_answers(
 def test_a_batch_answers_as_single_calls_do(
     model: forecast.Model, simulated: str, sql: connection
 ) -> None:
-    past = forecast.history(sql, "S0003")
+    past = history(sql, "S0003")
     histories = [past[-20:], past, past[5:40]]
     together = forecast.predict(model, histories)
-    for history, answer in zip(histories, together, strict=True):
-        (alone,) = forecast.predict(model, [history])
+    for given, answer in zip(histories, together, strict=True):
+        (alone,) = forecast.predict(model, [given])
         assert alone.soh == pytest.approx(answer.soh, abs=1e-6)
         assert alone.soh_low == pytest.approx(answer.soh_low, abs=1e-6)
+
+
+def test_the_past_is_predicted_from_what_was_before_it(
+    model: forecast.Model, simulated: str, sql: connection
+) -> None:
+    past = history(sql, "S0003")
+    steps = forecast.one_steps(model, past)
+    assert len(steps) == 60 - 20 + 1
+    (alone,) = forecast.predict(model, [past[:35]])
+    # the rest before cycle 36 is known in hindsight: the middle may differ, the width may not
+    assert steps[15].soh_high - steps[15].soh == pytest.approx(alone.soh_high - alone.soh)
+    assert steps[-1] == forecast.predict(model, [past])[0]
+    changed = [*past[:40], *({**cycle, "max_temperature": 99.0} for cycle in past[40:])]
+    for before, after in zip(steps[:20], forecast.one_steps(model, changed)[:20], strict=True):
+        assert before.soh == pytest.approx(after.soh, abs=1e-6)
 
 
 def test_persistence_and_drift_are_what_they_say(simulated: str, sql: connection) -> None:

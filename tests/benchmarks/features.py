@@ -48,7 +48,8 @@ def dbt_seconds(url: str, command: str, *arguments: str) -> float:
     )  # fmt: skip
     assert made.returncode == 0, made.stdout
     events = map(json.loads, log.read_text(encoding="utf-8").splitlines())
-    return sum(it["data"]["elapsed"] for it in events if it["info"]["name"] == "SQLQueryStatus")
+    queries = [it["data"] for it in events if it["info"]["name"] == "SQLQueryStatus"]
+    return sum(float(it["elapsed"]) for it in queries)
 
 
 def duckdb_seconds(url: str) -> tuple[float, float]:

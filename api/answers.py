@@ -1,0 +1,194 @@
+"""What the service answers."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, Field
+
+from model.forecast import Prediction, Trajectory
+
+SOH_DEFINITION = "discharge capacity ÷ rated capacity, a fraction; 0.7 is end of life"
+
+Soh = Annotated[float, Field(description=SOH_DEFINITION)]
+
+
+class NextCycle(BaseModel):
+    """The state of health of the cycle that follows, with its 90 % interval."""
+
+    predicted_soh: Soh
+    soh_low: float = Field(description="Lower end of the 90 % interval")
+    soh_high: float = Field(description="Upper end of the 90 % interval")
+    predicted_capacity_ah: float = Field(description="predicted_soh × rated capacity, Ah")
+    features: str = Field(description="Which network answered: spec or extended")
+    rest_hours: float | None = Field(description="Rest before the predicted cycle, h")
+    rest_source: str | None = Field(description="Where rest_hours comes from")
+    unlike_training: list[str] = Field(description="Features unlike any in training")
+
+    @classmethod
+    def of(cls, prediction: Prediction, rated_capacity_ah: float | None = None) -> Self:
+        soh = prediction.soh
+        return cls(
+            predicted_soh=soh,
+            soh_low=prediction.soh_low,
+            soh_high=prediction.soh_high,
+            predicted_capacity_ah=(
+                soh * rated_capacity_ah if rated_capacity_ah else prediction.capacity_ah
+            ),
+            features=prediction.features,
+            rest_hours=prediction.rest_hours,
+            rest_source=prediction.rest_source,
+            unlike_training=prediction.unlike_training,
+        )
+
+
+class Answer(BaseModel):
+    """What every forecast says of itself."""
+
+    model_version: str = Field(description="First 12 hexadecimal digits of model.pth's SHA-256")
+    soh_definition: str = SOH_DEFINITION
+
+
+class WindowAnswer(NextCycle, Answer):
+    """The forecast from a posted window."""
+
+    cycles_posted: int
+    cycles_used: int = Field(description="The last so many of the posted cycles count")
+
+
+class BatchAnswer(Answer):
+    """The forecasts from posted windows, in their order."""
+
+    predictions: list[NextCycle]
+
+
+class BatteryAnswer(NextCycle, Answer):
+    """The forecast from a battery's last cycles."""
+
+    battery_id: str
+    last_cycle_index: int = Field(description="The forecast is of the cycle after this one")
+
+
+class EndOfLife(BaseModel):
+    """Cycles from now until SOH < 0.7; null: not within the horizon."""
+
+    cycles: int | None
+    cycles_low: int | None = Field(description="Early end of the 90 % interval")
+    cycles_high: int | None = Field(description="Late end of the 90 % interval")
+
+    @classmethod
+    def of(cls, trajectory: Trajectory) -> Self:
+        ends = (trajectory.end_of_life_low, trajectory.end_of_life_high)
+        # the lower line of SOH gets there first, whichever the model calls low
+        return cls(
+            cycles=trajectory.end_of_life,
+            cycles_low=min((end for end in ends if end is not None), default=None),
+            cycles_high=max(ends, default=None) if None not in ends else None,  # type: ignore[type-var]
+        )
+
+
+class ForecastAnswer(Answer):
+    """The state of health of the cycles to come."""
+
+    battery_id: str
+    last_cycle_index: int
+    horizon: int
+    soh: list[float] = Field(description="SOH of cycles last_cycle_index + 1, + 2, …")
+    soh_low: list[float]
+    soh_high: list[float]
+    end_of_life: EndOfLife
+    is_reached: bool = Field(description="Whether 70 % is reached within the horizon")
+    end_of_life_cycle: int | None = Field(description="Past cycle that was the first below 70 %")
+
+
+class Battery(BaseModel):
+    """A battery, with its conditions and how far it has aged."""
+
+    battery_id: str
+    battery_group: str | None
+    layout: str
+    ambient: str | None
+    load: str | None
+    rated_capacity_ah: float | None = Field(description="null where it is not known")
+    discharges: int = Field(description="Recorded discharges")
+    cycles: int = Field(description="Usable discharges")
+    first_soh: float | None
+    last_soh: float | None
+    end_of_life_cycle: int | None = Field(description="First cycle below 70 %")
+
+
+class FleetBattery(Battery):
+    """A row of the fleet's table."""
+
+    sparkline: list[float] = Field(description="SOH over the cycles, thinned")
+    next_cycle: NextCycle | None = Field(description="null where a window is lacking")
+    end_of_life: EndOfLife | None = Field(description="Within `horizon` cycles")
+
+
+class Fleet(Answer):
+    """A page of the fleet."""
+
+    model_version: str | None  # type: ignore[assignment]
+    total: int = Field(description="Batteries that match; 0 beyond the last page")
+    horizon: int = Field(description="Cycles ahead that end_of_life looks")
+    batteries: list[FleetBattery]
+
+
+class RecordedCycle(BaseModel):
+    """A recorded discharge, kept or left out."""
+
+    discharge_index: int
+    cycle_index: int | None = Field(description="null where it was left out")
+    started_at: str | None = Field(description="ISO 8601, by the recorder's own clock")
+    discharge_capacity_ah: float | None
+    is_usable: bool
+    reason: str = Field(description="Why it was kept or left out")
+    soh: float | None
+    features: dict[str, float | None] | None
+
+
+class Cycles(BaseModel):
+    """A page of a battery's recorded discharges."""
+
+    battery_id: str
+    total: int = Field(description="Recorded discharges; 0 beyond the last page")
+    cycles: list[RecordedCycle]
+
+
+class OneStep(BaseModel):
+    """What was predicted for a cycle from the window before it."""
+
+    cycle_index: int
+    predicted_soh: float
+    soh_low: float
+    soh_high: float
+    soh: float | None = Field(description="What was measured")
+
+
+class OneSteps(Answer):
+    """One-step predictions of every cycle that has a window before it, the coming one included."""
+
+    battery_id: str
+    predictions: list[OneStep]
+
+
+class Curve(BaseModel):
+    """The samples of one cycle, as they were recorded; null where one is no number."""
+
+    battery_id: str
+    cycle_index: int
+    time_s: list[float | None]
+    voltage_v: list[float | None]
+    current_a: list[float | None]
+    temperature_c: list[float | None]
+
+
+class ModelCard(Answer):
+    """What the model is, what it learned from, and how well it did."""
+
+    window: int
+    card: dict[str, Any]
+
+
+class Status(BaseModel):
+    """Whether the service can do its work."""
+
+    status: str

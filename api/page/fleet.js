@@ -1,0 +1,126 @@
+// The fleet: every battery a row, sorted, filtered and paged by the service.
+import { announce, ask, between, el, notice, percent, remaining } from "./common.js";
+
+const ROWS = 50;
+const BANDS = {
+  "all": "",
+  "80 % and above": "min_soh=0.8",
+  "70 to 80 %": "min_soh=0.7&max_soh=0.8",
+  "below 70 %": "max_soh=0.7",
+};
+const state = { search: "", band: "all", sort: "battery_id", offset: 0 };
+
+export async function fleet(place) {
+  document.title = "Fleet · Battery forecast";
+  const body = el("tbody");
+  const count = el("p", { class: "quiet" });
+  const pager = el("div", { class: "tools" });
+  const heads = [
+    sorter("Battery", "battery_id"), el("th", { scope: "col" }, "SOH over cycles"), sorter("Cycles", "cycles", "number"),
+    sorter("Last SOH", "last_soh", "number"), el("th", { scope: "col", class: "number" }, "Next cycle"),
+    el("th", { scope: "col", class: "number" }, "Remaining cycles"), el("th", { scope: "col" }, "Flags"),
+  ];
+
+  function sorter(label, name, kind) {
+    const choose = () => { state.sort = state.sort === name ? `-${name}` : name; state.offset = 0; load(); };
+    return el("th", { scope: "col", class: kind, "data-sort": name }, el("button", { type: "button", onclick: choose }, label));
+  }
+
+  let latest = 0;
+  async function load() {
+    const mine = ++latest;
+    const query = new URLSearchParams(`${BANDS[state.band]}`);
+    query.set("limit", ROWS); query.set("offset", state.offset); query.set("sort", state.sort);
+    if (state.search) query.set("search", state.search);
+    let page;
+    try {
+      page = await ask(`/batteries?${query}`);
+    } catch (error) {
+      if (mine === latest) { body.replaceChildren(); count.replaceChildren(notice(error)); }
+      return;
+    }
+    if (mine !== latest) return;
+    body.replaceChildren(...page.batteries.map((it) => row(it, page.horizon)));
+    for (const head of heads.filter((it) => it.dataset.sort)) {
+      const name = head.dataset.sort;
+      const order = { [name]: "ascending", [`-${name}`]: "descending" }[state.sort];
+      order ? head.setAttribute("aria-sort", order) : head.removeAttribute("aria-sort");
+    }
+    const last = state.offset + page.batteries.length;
+    const shown = page.total ? `${state.offset + 1} to ${last} of ${page.total} batteries` : "No battery matches.";
+    count.textContent = page.model_version ? shown : `${shown} There is no model yet: train one with python -m model.train.`;
+    announce(shown);
+    const move = (by) => { state.offset += by; load(); };
+    pager.replaceChildren(
+      el("button", { type: "button", disabled: state.offset === 0, onclick: () => move(-ROWS) }, "← Previous"),
+      el("button", { type: "button", disabled: last >= page.total, onclick: () => move(ROWS) }, "Next →"));
+    pager.hidden = page.total <= ROWS;
+    document.getElementById("version").textContent = page.model_version ? `Model ${page.model_version}.` : "";
+  }
+
+  let typing;
+  const filters = el("form", { class: "tools", role: "search", onsubmit: (event) => event.preventDefault() },
+    el("label", { for: "search" }, "Search"),
+    el("input", { id: "search", type: "search", placeholder: "battery or group", value: state.search, oninput: (event) => {
+      state.search = event.target.value; state.offset = 0; clearTimeout(typing); typing = setTimeout(load, 150);
+    } }),
+    el("label", { for: "band" }, "Last SOH"),
+    el("select", { id: "band", onchange: (event) => { state.band = event.target.value; state.offset = 0; load(); } },
+      Object.keys(BANDS).map((it) => el("option", { selected: it === state.band }, it))));
+
+  place.append(
+    el("h1", {}, "Fleet"), count,
+    el("section", { class: "card", "aria-label": "Batteries" },
+      el("div", { class: "card-head" }, filters, pager),
+      el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of batteries" },
+        el("table", { class: "fleet" }, el("thead", {}, el("tr", {}, heads)), body))));
+  await load();
+}
+
+function row(it, horizon) {
+  const next = it.next_cycle;
+  const [cycles, range] = remaining(it.end_of_life, horizon);
+  const isOver = it.end_of_life_cycle != null && it.last_soh < 0.7;
+  const left = isOver ? ["0", `since cycle ${it.end_of_life_cycle}`] : it.end_of_life ? [cycles, range] : ["–", ""];
+  return el("tr", { "data-battery": it.battery_id },
+    el("td", {}, el("a", { href: `#/battery/${encodeURIComponent(it.battery_id)}` }, it.battery_id), el("small", {}, it.battery_group ?? it.layout)),
+    el("td", { class: "wide" }, sparkline(it.sparkline)),
+    el("td", { class: "number", "data-label": "Cycles" }, String(it.cycles)),
+    el("td", { class: "number", "data-label": "Last SOH" }, percent(it.last_soh)),
+    el("td", { class: "number", "data-label": "Next cycle" }, next ? percent(next.predicted_soh) : "–", next ? el("small", {}, between(next.soh_low, next.soh_high)) : null),
+    el("td", { class: "number", "data-label": "Remaining cycles" }, left[0], left[1] ? el("small", {}, left[1]) : null),
+    el("td", { class: "wide" }, flags(it)));
+}
+
+function flags(it) {
+  const made = [];
+  const add = (kind, text, title) => made.push(el("span", { class: `flag ${kind}`, title }, text));
+  if (it.last_soh != null && it.last_soh < 0.7) add("bad", "end of life", "Last SOH is below 70 %");
+  else if (it.end_of_life?.cycles_low != null && it.end_of_life.cycles_low <= 50) add("warn", "70 % within 50 cycles?", "The early end of the interval is within 50 cycles");
+  else if (it.last_soh != null && it.last_soh >= 0.8) add("good", "healthy", "Last SOH is 80 % or more");
+  if (!it.next_cycle) add("", "no window", "Too few cycles for the model's window, or no model");
+  if (it.next_cycle?.unlike_training.length) add("warn", "unlike training", it.next_cycle.unlike_training.join(", "));
+  if (it.discharges > it.cycles) add("", `${it.discharges - it.cycles} left out`, "Recorded discharges that are no usable cycles");
+  return made;
+}
+
+function sparkline(values) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("class", "spark");
+  svg.setAttribute("viewBox", "0 0 150 40");
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("role", "img");
+  if (!values.length) {
+    svg.setAttribute("aria-label", "no cycle with a measured SOH");
+    return svg;
+  }
+  const [first, last] = [values[0], values.at(-1)];
+  svg.setAttribute("aria-label", `SOH from ${percent(first)} to ${percent(last)}`);
+  const x = (k) => (values.length > 1 ? (k * 146) / (values.length - 1) + 1 : 75).toFixed(1);
+  // one scale for every row, so that rows compare
+  const y = (soh) => (38 - (36 * (Math.min(Math.max(soh, 0.45), 1.05) - 0.45)) / 0.6).toFixed(1);
+  svg.innerHTML = `<line x1="0" x2="150" y1="${y(0.7)}" y2="${y(0.7)}"/>`
+    + `<polyline points="${values.map((soh, k) => `${x(k)},${y(soh)}`).join(" ")}"/>`
+    + `<circle cx="${x(values.length - 1)}" cy="${y(last)}" r="2.2"/>`;
+  return svg;
+}

@@ -1,0 +1,129 @@
+// The model: what it learned from, how well it did on batteries it has never seen.
+import { ask, chart, colour, downloads, el, percent, tinted, words } from "./common.js";
+
+const ROLLING = 20;
+
+export async function model(place) {
+  document.title = "Model · Battery forecast";
+  const { card, model_version: version, window: width } = await ask("/model");
+  const tested = Object.keys(card.test ?? {});
+  place.append(
+    el("h1", {}, "Model"),
+    el("p", { class: "quiet" }, `Version ${version}, a window of ${width} cycles, trained on ${Object.keys(card.train ?? {}).join(", ") || "unknown batteries"}`
+      + `${card.trained_at ? `, ${new Date(card.trained_at).toLocaleString()}` : ""}. Tested on ${tested.join(", ") || "none"}, unseen in training.`),
+    errors(card.test ?? {}), definitions(card));
+  const series = [];
+  for (const id of tested) {
+    const answer = await ask(`/batteries/${encodeURIComponent(id)}/predictions`).catch(() => null);
+    if (answer) series.push(battery(id, answer.predictions));
+  }
+  const able = series.filter((it) => it.points.length);
+  const pair = el("div", { class: "pair" });
+  place.append(pair);
+  if (able.length) await charts(pair, able);
+  await training(pair, card.training_curve);
+}
+
+/** Put beside each prediction what persistence would have said: the last measured SOH before it. */
+function battery(id, steps) {
+  const points = [];
+  let last = null;
+  for (const it of steps) {
+    if (it.soh != null) {
+      if (last != null) points.push({ ...it, last });
+      last = it.soh;
+    }
+  }
+  return { id, points };
+}
+
+function errors(test) {
+  const rows = Object.entries(test).flatMap(([id, methods]) => Object.entries(methods).map(([method, it]) => el("tr", {},
+    el("td", {}, id), el("td", {}, words(method)),
+    [it.rmse?.toFixed(4), it.mae?.toFixed(4), it.mape?.toFixed(2), it.r2?.toFixed(3), it.windows].map((value) => el("td", { class: "number" }, String(value ?? "–"))))));
+  return el("section", { class: "card", "aria-labelledby": "errors" },
+    el("div", { class: "card-head" }, el("h2", { id: "errors" }, "Errors on unseen batteries, in SOH")),
+    el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of errors" }, el("table", {},
+      el("thead", {}, el("tr", {}, ["Battery", "Method"].map((it) => el("th", { scope: "col" }, it)),
+        ["RMSE", "MAE", "MAPE, %", "R²", "Windows"].map((it) => el("th", { scope: "col", class: "number" }, it)))),
+      el("tbody", {}, rows))));
+}
+
+function definitions(card) {
+  const known = card.features ?? Object.fromEntries((card.config?.features ?? []).map((name) => [name, ""]));
+  const entries = Array.isArray(known) ? known.map((it) => [it.name ?? it, it.description ?? ""]) : Object.entries(known);
+  if (!entries.length) return "";
+  const text = (it) => (typeof it === "string" ? it : JSON.stringify(it));
+  return el("section", { class: "card", "aria-labelledby": "features" }, el("h2", { id: "features" }, "Features it sees"),
+    el("ul", {}, entries.map(([name, meaning]) => el("li", {}, words(name), meaning ? `: ${text(meaning)}` : ""))));
+}
+
+async function charts(pair, series) {
+  const add = (name, title, note) => {
+    const area = el("div", { class: "chart", "aria-label": title });
+    const head = el("div", { class: "card-head" }, el("h2", {}, title));
+    pair.append(el("section", { class: "card", "aria-label": title }, head, note ? el("p", { class: "quiet" }, note) : null, area));
+    return { area, head, name };
+  };
+  const all = series.flatMap((it) => it.points.map((point) => ({ id: it.id, ...point })));
+  const inside = all.filter((it) => it.soh >= it.soh_low && it.soh <= it.soh_high).length / all.length;
+  const table = () => ({
+    head: ["battery_id", "cycle_index", "soh", "predicted_soh", "soh_low", "soh_high", "persistence"],
+    rows: all.map((it) => [it.id, it.cycle_index, it.soh, it.predicted_soh, it.soh_low, it.soh_high, it.last]),
+  });
+  const shades = ["predicted", "other", "forecast", "bad"];
+  const scatter = add("predicted_measured", "Predicted against measured SOH", "On the line the prediction is exact.");
+  const error = add("error_persistence", "Error against persistence", "Persistence says that the next cycle is as the last one.");
+  const interval = add("calibration", "Calibration of the interval",
+    `Of ${all.length} measured values ${percent(inside)} lie within the 90 % interval; the line is the share among ${ROLLING} cycles in a row.`);
+  for (const it of [scatter, error, interval]) it.head.append(downloads(it.name, it.area, table));
+
+  await chart(scatter.area, scatter.name, () => {
+    const values = all.flatMap((it) => [it.soh, it.predicted_soh]);
+    const ends = [Math.min(...values), Math.max(...values)];
+    return {
+      traces: [
+        { name: "exact", x: ends, y: ends, mode: "lines", line: { color: colour("quiet"), dash: "dot", width: 1.2 }, hoverinfo: "skip" },
+        ...series.map((it, k) => ({ name: it.id, x: it.points.map((p) => p.soh), y: it.points.map((p) => p.predicted_soh), mode: "markers", text: it.points.map((p) => `cycle ${p.cycle_index}`),
+          marker: { size: 6, color: tinted(shades[k % 4], 0.75) }, hovertemplate: "%{text}: %{y:.3f}, measured %{x:.3f}" })),
+      ],
+      layout: { hovermode: "closest", margin: { l: 58, r: 12, t: 26, b: 44 }, xaxis: { title: { text: "measured SOH" }, tickformat: ".0%" }, yaxis: { title: { text: "predicted SOH" }, tickformat: ".0%" } },
+    };
+  });
+  await chart(error.area, error.name, () => ({
+    traces: series.flatMap((it, k) => [
+      { name: `${it.id}, model`, x: it.points.map((p) => p.cycle_index), y: it.points.map((p) => p.predicted_soh - p.soh), mode: "lines", line: { color: colour(shades[k % 4]), width: 1.6 }, hovertemplate: "%{y:+.4f}" },
+      { name: `${it.id}, persistence`, x: it.points.map((p) => p.cycle_index), y: it.points.map((p) => p.last - p.soh), mode: "lines", line: { color: colour("quiet"), width: 1.2, dash: "dot" }, hovertemplate: "%{y:+.4f}" },
+    ]),
+    layout: { margin: { l: 62, r: 12, t: 26, b: 44 }, xaxis: { title: { text: "cycle" } }, yaxis: { title: { text: "predicted less measured SOH" } } },
+  }));
+  await chart(interval.area, interval.name, () => ({
+    traces: series.map((it, k) => {
+      const hits = it.points.map((p) => (p.soh >= p.soh_low && p.soh <= p.soh_high ? 1 : 0));
+      const share = hits.map((_, end) => hits.slice(Math.max(0, end - ROLLING + 1), end + 1)).map((part) => part.reduce((a, b) => a + b, 0) / part.length);
+      return { name: it.id, x: it.points.map((p) => p.cycle_index), y: share, mode: "lines", line: { color: colour(shades[k % 4]), width: 1.8 }, hovertemplate: "%{y:.0%}" };
+    }),
+    layout: {
+      showlegend: true, margin: { l: 58, r: 12, t: 26, b: 44 }, xaxis: { title: { text: "cycle" } }, yaxis: { title: { text: "share inside" }, tickformat: ".0%", range: [0, 1.05] },
+      shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: 0.9, y1: 0.9, line: { color: colour("bad"), dash: "dot", width: 1.3 } }],
+    },
+  }));
+}
+
+async function training(pair, curve) {
+  const section = el("section", { class: "card", "aria-label": "Training curve" });
+  const head = el("div", { class: "card-head" }, el("h2", {}, "Training curve"));
+  section.append(head);
+  pair.append(section);
+  if (!curve?.length) {
+    section.append(el("p", { class: "quiet" }, "This model's file carries none."));
+    return;
+  }
+  const area = el("div", { class: "chart", "aria-label": "Loss over epochs" });
+  section.append(area);
+  head.append(downloads("training_curve", area, () => ({ head: ["epoch", "loss"], rows: curve.map((loss, k) => [k + 1, loss]) })));
+  await chart(area, "training_curve", () => ({
+    traces: [{ name: "loss", x: curve.map((_, k) => k + 1), y: curve, mode: "lines", line: { color: colour("predicted"), width: 1.8 }, hovertemplate: "%{y:.4~g}" }],
+    layout: { xaxis: { title: { text: "epoch" } }, yaxis: { title: { text: "loss" }, type: "log" } },
+  }));
+}

@@ -1,0 +1,130 @@
+"""The model in use: loaded again when its file is replaced, run once for requests that meet."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from model import forecast
+from model.forecast import Model, Prediction, TooFewCyclesError, Trajectory
+
+Window = Sequence[Mapping[str, Any]]
+KEPT_TRAJECTORIES = 4096
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model, with the trajectories it was last asked for."""
+
+    model: Model
+    trajectory: Callable[[tuple[float, ...], int], Trajectory]
+
+    def predict(
+        self, windows: Sequence[Window], rest_hours: Sequence[float | None] | None = None
+    ) -> list[Prediction]:
+        """Predict from the last cycles of each window, in one forward pass.
+
+        Raises TooFewCyclesError.
+        """
+        for window in windows:
+            self.check(window)
+        last = [window[-self.model.window :] for window in windows]
+        return forecast.predict(self.model, last, list(rest_hours) if rest_hours else None)
+
+    def check(self, window: Window) -> None:
+        """Raise TooFewCyclesError for what is shorter than the model's window."""
+        if len(window) < self.model.window:
+            raise TooFewCyclesError(
+                f"{len(window)} cycles, the model needs the last {self.model.window}"
+            )
+
+
+@dataclass
+class _Waiting:
+    window: Window
+    rest_hours: float | None
+    answer: asyncio.Future[tuple[Loaded, Prediction]]
+
+
+class Predictor:
+    """Gives the model, and answers single windows: those that wait together share a pass."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._stamp: list[tuple[int, int, int] | None] | None = None
+        self._loaded: Loaded | None = None
+        self._waiting: list[_Waiting] = []
+        self._running: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, "predictor")
+
+    def loaded(self) -> Loaded:
+        """Return the model; raises ModelError when there is none."""
+        stamp = [_stamp(path) for path in (self._path, forecast.extended_path(self._path))]
+        with self._lock:
+            if self._loaded is None or stamp != self._stamp:
+                model = forecast.load(self._path)
+                trajectory = lru_cache(KEPT_TRAJECTORIES)(partial(forecast.forecast, model))
+                self._loaded, self._stamp = Loaded(model, trajectory), stamp
+            return self._loaded
+
+    async def predict(
+        self, window: Window, rest_hours: float | None = None
+    ) -> tuple[Loaded, Prediction]:
+        """Predict from one window. Raises ModelError, TooFewCyclesError."""
+        waiting = _Waiting(window, rest_hours, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+        return await waiting.answer
+
+    def close(self) -> None:
+        self._thread.shutdown()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                answers = await loop.run_in_executor(self._thread, self._pass, batch)
+            except Exception as error:
+                answers = [error] * len(batch)
+            for waiting, answer in zip(batch, answers, strict=True):
+                if waiting.answer.done():  # its client has gone
+                    continue
+                if isinstance(answer, Exception):
+                    waiting.answer.set_exception(answer)
+                else:
+                    waiting.answer.set_result(answer)
+        self._running = None
+
+    def _pass(self, batch: list[_Waiting]) -> list[tuple[Loaded, Prediction] | Exception]:
+        loaded = self.loaded()
+        answers: dict[int, tuple[Loaded, Prediction] | Exception] = {}
+        whole = []
+        for k, waiting in enumerate(batch):
+            try:
+                loaded.check(waiting.window)
+                whole.append(k)
+            except TooFewCyclesError as error:
+                answers[k] = error
+        if whole:
+            predictions = loaded.predict(
+                [batch[k].window for k in whole], [batch[k].rest_hours for k in whole]
+            )
+            answers.update(
+                (k, (loaded, prediction)) for k, prediction in zip(whole, predictions, strict=True)
+            )
+        return [answers[k] for k in range(len(batch))]
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size

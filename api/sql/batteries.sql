@@ -1,0 +1,32 @@
+-- One page of the fleet, with how many batteries there are in all.
+select
+    battery_id,
+    battery_group,
+    layout,
+    ambient,
+    load,
+    rated_capacity_ah,
+    discharges,
+    cycles,
+    first_soh,
+    last_soh,
+    end_of_life_cycle,
+    last_cycle_index,
+    soh,
+    last_cycles,
+    count(*) over () as total
+from battery_summary
+left join battery_history using (battery_id)
+where
+    (%(min_soh)s::float8 is null or last_soh >= %(min_soh)s)
+    and (%(max_soh)s::float8 is null or last_soh <= %(max_soh)s)
+    and position(lower(%(search)s) in lower(battery_id || ' ' || coalesce(battery_group, ''))) > 0
+order by
+    case when %(sort)s = 'battery_id' then battery_id end,
+    case when %(sort)s = '-battery_id' then battery_id end desc,
+    case when %(sort)s = 'last_soh' then last_soh end,
+    case when %(sort)s = '-last_soh' then last_soh end desc nulls last,
+    case when %(sort)s = 'cycles' then cycles end,
+    case when %(sort)s = '-cycles' then cycles end desc,
+    battery_id
+limit %(limit)s offset %(offset)s

@@ -1,0 +1,20 @@
+-- One battery, with what it is predicted from.
+select
+    battery_id,
+    battery_group,
+    layout,
+    ambient,
+    load,
+    rated_capacity_ah,
+    cutoff_v,
+    discharges,
+    cycles,
+    first_soh,
+    last_soh,
+    end_of_life_cycle,
+    last_cycle_index,
+    soh,
+    last_cycles
+from battery_summary
+left join battery_history using (battery_id)
+where battery_id = %(battery_id)s

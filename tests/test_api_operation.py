@@ -1,0 +1,279 @@
+"""How the service lives: keys, metrics, its log, a new model, a database that comes and goes."""
+
+import asyncio
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import httpx2
+import psycopg2
+import pytest
+import torch
+from fastapi.testclient import TestClient
+from psycopg2.extensions import connection, parse_dsn
+
+import api.main
+from api.predictor import Predictor
+from api.schemas import EXAMPLE_CYCLE, EXAMPLE_WINDOW
+from api.store import Store, StoreError
+from model import forecast
+from tests.conftest import Server, serving
+from tests.test_api import assert_problem
+
+
+def test_without_a_model_it_says_to_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bad.pth").write_bytes(b"not a model")
+    for name in ("none.pth", "bad.pth"):
+        monkeypatch.setenv("MODEL_PATH", str(tmp_path / name))
+        with TestClient(api.main.app, raise_server_exceptions=False) as client:
+            for path in ("/readyz", "/model", "/batteries/S0003/prediction"):
+                assert_problem(client.get(path), 503, "python -m model.train")
+            answer = client.post("/predict", json=EXAMPLE_WINDOW)
+            assert_problem(answer, 503, "python -m model.train")
+            assert client.get("/livez").json() == {"status": "ok"}
+
+
+def test_the_fleet_is_shown_without_a_model(
+    simulated: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODEL_PATH", str(tmp_path / "none.pth"))
+    with TestClient(api.main.app) as client:
+        said = client.get("/batteries").json()
+    assert said["model_version"] is None
+    assert [it["next_cycle"] for it in said["batteries"]] == [None] * 4
+    assert said["batteries"][0]["sparkline"]
+
+
+def retrain(path: Path, model: Path, shift: float) -> None:
+    """Put in place a model like the other, whose answers are higher by so much."""
+    state = torch.load(model, weights_only=True)
+    state["soh_mean"] = state["soh_mean"] + shift
+    torch.save(state, path.with_suffix(".tmp"))
+    path.with_suffix(".tmp").replace(path)
+
+
+def test_a_retrained_model_is_picked_up_and_never_half_read(
+    tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.pth"
+    monkeypatch.setenv("MODEL_PATH", str(path))
+    with TestClient(api.main.app, raise_server_exceptions=False) as client:
+        assert_problem(client.post("/predict", json=EXAMPLE_WINDOW), 503)
+        retrain(path, model_path, 0)
+        before = client.post("/predict", json=EXAMPLE_WINDOW).json()
+        retrain(path, model_path, 0.1)
+        after = client.post("/predict", json=EXAMPLE_WINDOW).json()
+        assert after["predicted_soh"] == pytest.approx(before["predicted_soh"] + 0.1, abs=1e-5)
+        assert after["model_version"] != before["model_version"]
+
+        answers: set[tuple[str, float]] = set()
+        stop = threading.Event()
+
+        def ask() -> None:
+            while not stop.is_set():
+                answer = client.post("/predict", json=EXAMPLE_WINDOW)
+                assert answer.status_code == 200, answer.text
+                said = answer.json()
+                answers.add((said["model_version"], round(said["predicted_soh"], 5)))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        for k in range(10):
+            retrain(path, model_path, k / 100)
+            client.get("/model")
+        stop.set()
+        asking.join()
+    assert len({version for version, _ in answers}) == len(answers) > 1
+
+
+def test_windows_that_wait_together_share_one_pass(
+    model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[int] = []
+    real = forecast.predict
+
+    def counted(model: object, windows: list[object], *rest: object) -> object:
+        passes.append(len(windows))
+        return real(model, windows, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(forecast, "predict", counted)
+    windows = [[{**EXAMPLE_CYCLE, "avg_voltage_load": 3 + k / 100}] * 50 for k in range(32)]
+
+    async def ask() -> list[float]:
+        predictor = Predictor(model_path)
+        answers = await asyncio.gather(*(predictor.predict(window) for window in windows))
+        predictor.close()
+        return [prediction.soh for _, prediction in answers]
+
+    together = asyncio.run(ask())
+    assert sum(passes) == 32
+    assert len(passes) < 8
+    alone = [it.soh for it in real(forecast.load(model_path), windows)]
+    assert together == pytest.approx(alone, abs=1e-6)
+
+
+def test_one_bad_window_does_not_fail_its_neighbours(model_path: Path) -> None:
+    async def ask() -> list[object]:
+        predictor = Predictor(model_path)
+        asked = (predictor.predict(EXAMPLE_WINDOW[: 50 - k]) for k in (0, 1, 0))
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        predictor.close()
+        return list(answers)
+
+    first, short, last = asyncio.run(ask())
+    assert isinstance(short, forecast.TooFewCyclesError)
+    assert isinstance(first, tuple)
+    assert isinstance(last, tuple)
+
+
+def test_the_key_is_asked_for_where_there_is_one(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_KEY", "schlüssel")
+    for headers in ({}, {"X-API-Key": "other"}, {"X-API-Key": ""}):
+        answer = client.post("/predict", json=EXAMPLE_WINDOW, headers=headers)
+        assert_problem(answer, 401, "X-API-Key")
+        assert_problem(client.get("/batteries", headers=headers), 401)
+    right = {b"X-API-Key": "schlüssel".encode()}
+    assert client.post("/predict", json=EXAMPLE_WINDOW, headers=right).status_code == 200
+    for path in ("/livez", "/readyz", "/metrics", "/", "/docs"):
+        assert client.get(path).status_code == 200
+
+
+def test_a_public_address_needs_a_key(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODEL_PATH", str(model_path))
+    with TestClient(api.main.app, base_url="http://192.0.2.7") as client:
+        assert_problem(client.post("/predict", json=EXAMPLE_WINDOW), 403, "API_KEY")
+        monkeypatch.setenv("API_OPEN", "1")
+        assert client.post("/predict", json=EXAMPLE_WINDOW).status_code == 200
+
+
+def test_nothing_of_the_service_loads_from_elsewhere(client: TestClient) -> None:
+    for path in ("/", "/docs"):
+        text = client.get(path).text
+        assert "http://" not in text
+        assert "https://" not in text
+    assert client.get("/static-offline-docs/swagger-ui-bundle.js").status_code == 200
+    assert client.get("/plotly/plotly.min.js").status_code == 200
+    assert (
+        "access-control-allow-origin" not in client.get("/livez", headers={"Origin": "x"}).headers
+    )
+
+
+def test_requests_are_counted_by_route_and_logged(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = logging.getLogger("battery_forecast.access")
+    log.addHandler(caplog.handler)
+    client.post("/predict", json=EXAMPLE_WINDOW)
+    client.get('/batteries/"%0A/prediction')
+    client.get("/nowhere/at/all")
+    log.removeHandler(caplog.handler)
+    lines = [
+        json.loads(record.getMessage()) for record in caplog.records if record.name == log.name
+    ]
+    assert [(line["method"], line["path"], line["status"]) for line in lines] == [
+        ("POST", "/predict", 200),
+        ("GET", '/batteries/"\n/prediction', lines[1]["status"]),
+        ("GET", "/nowhere/at/all", 404),
+    ]
+    said = client.get("/metrics").text
+    assert 'requests_total{method="POST",route="/predict",status="200"}' in said
+    assert 'route="/batteries/{battery_id}/prediction"' in said
+    assert 'request_seconds_bucket{le="0.01",route="/predict"}' in said
+    assert "nowhere" not in said
+
+
+@contextmanager
+def lost(url: str, server: Server) -> Iterator[None]:
+    """Take the database away from everyone, as far as its clients can tell."""
+    name = parse_dsn(url)["dbname"]
+    with closing(psycopg2.connect(server.url)) as opened:
+        opened.autocommit = True
+        cursor = opened.cursor()
+        cursor.execute(f'alter database "{name}" allow_connections false')
+        cursor.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name]
+        )
+        try:
+            yield
+        finally:
+            cursor.execute(f'alter database "{name}" allow_connections true')
+
+
+def test_a_database_that_goes_away_and_comes_back(
+    simulated: str, server: Server, model_path: Path
+) -> None:
+    """Under load: posted windows are answered all the while, batteries again when it is back."""
+    statuses: dict[str, list[int]] = {"predict": [], "batteries": []}
+    stop = threading.Event()
+
+    def load(here: str) -> None:
+        with httpx2.Client(base_url=here) as client:
+            while not stop.is_set():
+                answer = client.post("/predict", json=EXAMPLE_WINDOW)
+                statuses["predict"].append(answer.status_code)
+                answer = client.get("/batteries")
+                if answer.status_code != 200:
+                    assert answer.headers["content-type"] == "application/problem+json"
+                statuses["batteries"].append(answer.status_code)
+
+    environment = {"DATABASE_URL": simulated, "MODEL_PATH": str(model_path)}
+    with serving("--no-access-log", **environment) as here:
+        threads = [threading.Thread(target=load, args=[here]) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        while len(statuses["batteries"]) < 50:
+            stop.wait(0.01)
+        assert set(statuses["batteries"]) == {200}
+        with lost(simulated, server):
+            began = len(statuses["batteries"])
+            while len(statuses["batteries"]) < began + 60:
+                stop.wait(0.01)
+            assert_problem(httpx2.get(f"{here}/batteries"), 503)
+            assert httpx2.post(f"{here}/predict", json=EXAMPLE_WINDOW).status_code == 200
+        assert httpx2.get(f"{here}/batteries").status_code == 200
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert set(statuses["predict"]) == {200}
+    assert set(statuses["batteries"]) == {200, 503}
+
+
+def test_before_dbt_has_run_it_says_so(empty: str, client: TestClient) -> None:
+    assert_problem(client.get("/batteries"), 503, "python -m loader PATH")
+
+
+def test_the_connections_only_read(simulated: str, sql: connection) -> None:
+    store = Store()
+    opened = store._connect()
+    with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction), opened.cursor() as cursor:
+        cursor.execute("create table x (y int)")
+    opened.close()
+
+
+def test_a_store_opens_no_more_connections_than_its_pool(simulated: str, sql: connection) -> None:
+    store = Store()
+    threads = [
+        threading.Thread(target=store.rows, args=["battery"], kwargs={"battery_id": "S0001"})
+        for _ in range(40)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with sql.cursor() as cursor:
+        cursor.execute(
+            "select count(*) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        )
+        ((count,),) = cursor.fetchall()
+    assert 1 <= count <= 8
+    store.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_URL", "postgresql://u@127.0.0.1:9/x")
+        with pytest.raises(StoreError, match=r"127\.0\.0\.1"):
+            store.rows("battery", battery_id="S0001")
