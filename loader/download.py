@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import http.client
 import random
+import socket
 import sys
 import time
 import urllib.error
@@ -104,6 +105,7 @@ def _download(url: str, part: Path) -> None:
         try:
             return _continue(url, part)
         except urllib.error.HTTPError as error:
+            error.close()
             if error.code == 416:  # nothing after what is there: it is complete, or not this file
                 return None
             if error.code < 500 and error.code not in (408, 429):
@@ -111,6 +113,10 @@ def _download(url: str, part: Path) -> None:
             failure: Exception = error
         except (http.client.HTTPException, OSError) as error:
             failure = error
+            if isinstance(error, urllib.error.URLError):
+                failure = error.reason if isinstance(error.reason, Exception) else error
+            if isinstance(failure, socket.gaierror):  # no network: asking again takes long
+                raise _MirrorError(f"no address found for it ({failure.strerror})") from None
         if attempt + 1 < ATTEMPTS:
             time.sleep(FIRST_PAUSE_S * 2**attempt * random.uniform(0.5, 1.0))
     raise failure

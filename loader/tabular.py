@@ -39,23 +39,20 @@ def read(files: Sequence[Path], name: str, mapping: Mapping) -> Iterator[Battery
     """
     with duckdb.connect(":memory:") as database:
         try:
-            _read_samples(database, files, mapping)
-            batteries = _batteries(database)
+            _name_columns(database, files, mapping)
+            query = "select * exclude (battery_id) from samples"
+            if mapping.battery_column is None:
+                found = database.execute(query)
+                yield _battery(mapping.battery_id or name, found.fetchnumpy(), mapping)
+                return
+            for battery_id in _batteries(database):
+                found = database.execute(f"{query}_by_battery where battery_id = ?", [battery_id])
+                yield _battery(battery_id, found.fetchnumpy(), mapping)
         except duckdb.Error as error:
             raise LoaderError(f"not readable as CSV or Parquet ({_first_line(error)})") from None
-        for stated in batteries:
-            battery_id = mapping.battery_id or (name if stated is None else stated)
-            if not battery_id:
-                raise LoaderError("a battery without a name: give --battery-id")
-            found = database.execute(
-                "select * exclude (battery_id) from samples"
-                " where battery_id is not distinct from ? order by time_s, rowid",
-                [stated],
-            )
-            yield _battery(battery_id, dict(found.fetchnumpy()), mapping)
 
 
-def _read_samples(
+def _name_columns(
     database: duckdb.DuckDBPyConnection, files: Sequence[Path], mapping: Mapping
 ) -> None:
     reader = _reader(files)
@@ -86,18 +83,20 @@ def _read_samples(
     database.execute(SAMPLES.format(**roles, battery=battery, sign=sign, reader=reader))
 
 
-def _batteries(database: duckdb.DuckDBPyConnection) -> list[str | None]:
-    query = "select count(*), count(*) filter (where not isfinite(time_s) or time_s is null)"
-    samples, timeless = database.execute(f"{query} from samples").fetchall()[0]
-    if not samples:
+def _batteries(database: duckdb.DuckDBPyConnection) -> list[str]:
+    # Files are read once, and what does not fit into memory goes to DuckDB's own temporary files.
+    database.execute("create temporary table samples_by_battery as from samples")
+    found = database.execute("select distinct battery_id from samples_by_battery").fetchall()
+    names = [name for (name,) in found]
+    if not all(names):
+        raise LoaderError("samples without a battery in the column that tells it")
+    if not names:
         raise LoaderError("no samples in it")
-    if timeless:
-        raise LoaderError(f"{timeless:,} of {samples:,} samples have no time")
-    names = database.execute("select distinct battery_id from samples").fetchall()
-    return sorted((name for (name,) in names), key=lambda name: name or "")
+    return sorted(names)
 
 
 def _battery(battery_id: str, samples: dict[str, Samples], mapping: Mapping) -> Battery:
+    samples = _in_order(samples)
     current = samples["current_a"]
     starts = _starts(samples)
     ends = np.append(starts[1:], current.size)
@@ -130,6 +129,20 @@ def _battery(battery_id: str, samples: dict[str, Samples], mapping: Mapping) -> 
         rated_capacity_ah=mapping.rated_capacity_ah,
         cutoff_v=mapping.cutoff_v,
     )
+
+
+def _in_order(samples: dict[str, Samples]) -> dict[str, Samples]:
+    """Sort by time, which every sample must have; at the same time the file's order stands."""
+    time_s = samples["time_s"]
+    if not time_s.size:
+        raise LoaderError("no samples in it")
+    timeless = int((~np.isfinite(time_s)).sum())
+    if timeless:
+        raise LoaderError(f"{timeless:,} of {time_s.size:,} samples have no time")
+    if (time_s[1:] >= time_s[:-1]).all():
+        return samples
+    order = np.argsort(time_s, kind="stable")
+    return {name: values[order] for name, values in samples.items()}
 
 
 def _starts(samples: dict[str, Samples]) -> NDArray[np.intp]:

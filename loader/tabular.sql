@@ -1,9 +1,9 @@
 -- Samples of CSV and Parquet files under this project's names. DuckDB's dialect, not PostgreSQL's:
 -- each name in braces becomes a column of the files or null, the last one the function that reads.
-create temporary table samples as
+create temporary view samples as
 select
     {battery}::varchar as battery_id,
-    {time}::double as time_s,
+    coalesce({time}::double, 'nan') as time_s,
     coalesce({voltage}::double, 'nan') as voltage_v,
     {sign} * coalesce({current}::double, 'nan') as current_a,
     coalesce({temperature}::double, {ambient}::double, 'nan') as temperature_c,

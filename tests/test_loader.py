@@ -261,7 +261,7 @@ def test_a_dry_run_tells_and_writes_nothing(empty: str, sql: connection, tmp_pat
 
 
 def test_fail_fast_leaves_the_rest(empty: str, sql: connection, tmp_path: Path) -> None:
-    (tmp_path / "a.mat").write_bytes(b"no")
+    (tmp_path / "a.mat").write_bytes(b"no" * 10_000)  # large files come first
     aging_file(tmp_path / "b.mat", discharge())
     loaded = load("--fail-fast", "--jobs", "1", tmp_path)
     assert loaded.returncode == 1

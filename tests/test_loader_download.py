@@ -81,7 +81,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
+        server.daemon_threads = False  # closing waits for them
         it.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -146,6 +146,12 @@ def test_a_mirror_that_never_answers_is_given_up(site: Site, tmp_path: Path) -> 
     with pytest.raises(LoaderError, match="503"):
         download.fetch(site.archive("/it.zip"), tmp_path)
     assert len(site.asked) == download.ATTEMPTS
+
+
+def test_without_a_network_it_ends_at_once(tmp_path: Path) -> None:
+    nowhere = download.Archive("it.zip", ("http://name.invalid/it.zip",))
+    with pytest.raises(LoaderError, match=r"name\.invalid/it\.zip: no address found for it"):
+        download.fetch(nowhere, tmp_path)
 
 
 def test_the_command_says_what_failed_in_one_line(tmp_path: Path) -> None:

@@ -313,6 +313,14 @@ def test_a_fleets_column_tells_the_battery(empty: str, sql: connection, tmp_path
     assert "nothing to do" in load(tmp_path / "*.csv", "--battery-column", "VIN").stdout
 
 
+def test_a_sample_of_no_battery_is_refused(empty: str, tmp_path: Path) -> None:
+    head = "test_time_second,voltage_volt,current_ampere,vin\n"
+    (tmp_path / "1.csv").write_text(f"{head}1,4,1,a\n2,4,1,\n")
+    assert "samples without a battery" in load(tmp_path, "--battery-column", "vin").stderr
+    (tmp_path / "1.csv").write_text(head)
+    assert "no samples in it" in load(tmp_path, "--battery-column", "vin").stderr
+
+
 def test_operations_are_split_where_the_current_turns(
     empty: str, sql: connection, tmp_path: Path
 ) -> None:
