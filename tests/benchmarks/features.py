@@ -48,8 +48,8 @@ def dbt_seconds(url: str, command: str, *arguments: str) -> float:
     )  # fmt: skip
     assert made.returncode == 0, made.stdout
     events = map(json.loads, log.read_text(encoding="utf-8").splitlines())
-    queries = [it["data"] for it in events if it["info"]["name"] == "SQLQueryStatus"]
-    return sum(float(it["elapsed"]) for it in queries)
+    spent = (it["data"]["elapsed"] for it in events if it["info"]["name"] == "SQLQueryStatus")
+    return float(sum(spent))
 
 
 def duckdb_seconds(url: str) -> tuple[float, float]:
@@ -96,7 +96,7 @@ class Memory(threading.Thread):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--cells", type=int, default=20, help="simulated cells of 200 cycles")
+    parser.add_argument("--cells", type=int, default=100, help="simulated cells of 200 cycles")
     cells = parser.parse_args().cells
     server, data = Server(), os.environ.get("BATTERY_DATA")
     watch = Memory()
@@ -107,10 +107,11 @@ def main() -> None:
             if not data:
                 for number in range(4):
                     simulate.simulate_aging(folder / f"S{number}.mat", seed=number, cycles=100)
-            files = sorted(Path(data or folder).rglob("*.mat"))
-            load(real, *files[1:])
+            files = sorted(Path(data or folder).rglob("*.mat"), key=lambda it: it.stat().st_size)
+            files.append(files.pop(len(files) // 2))  # a cell of middle size comes last
+            load(real, *files[:-1])
             dbt_seconds(real, "build")
-            load(real, files[0])
+            load(real, files[-1])
             one = dbt_seconds(real, "run")
             full = dbt_seconds(real, "run", "--full-refresh")
             with closing(psycopg2.connect(real)) as sql:
@@ -124,18 +125,19 @@ def main() -> None:
 
             simulate.simulate_aging(folder / "S.mat", seed=1, cycles=200)
             load(many, folder / "S.mat")
-            with closing(psycopg2.connect(many)) as sql, sql, sql.cursor() as cursor:
-                cursor.execute(COPY, {"cells": cells})
             dbt_seconds(many, "seed")
             watch.start()
-            seconds = dbt_seconds(many, "run")
+            rates = []
+            for count in (18, cells):
+                with closing(psycopg2.connect(many)) as sql, sql, sql.cursor() as cursor:
+                    cursor.execute(COPY, {"cells": count})
+                seconds = dbt_seconds(many, "run", "--full-refresh")
+                with closing(psycopg2.connect(many)) as sql:
+                    samples = rows(sql, SAMPLES)[0][0]
+                rates.append(seconds / samples)
+                print(f"{count} simulated cells, {samples:.1f} M samples: {seconds:.2f} s")
             watch.stopped.set()
-            with closing(psycopg2.connect(many)) as sql:
-                samples = rows(sql, SAMPLES)[0][0]
-            print(
-                f"{cells} simulated cells, {samples:.1f} M samples: {seconds / samples:.2f} s per"
-            )
-            print(f"million, {seconds / samples / rate:.2f} of the rate above; ", end="")
+            print(f"rate of {cells} cells to that of 18: {rates[1] / rates[0]:.2f};", end=" ")
             print(f"largest Postgres process {watch.peak:.0f} MB")
         finally:
             server.drop(many)
