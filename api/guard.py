@@ -23,7 +23,7 @@ key_header = APIKeyHeader(
 )
 
 
-def allowed(request: Request, key: Annotated[str | None, Security(key_header)]) -> None:
+async def allowed(request: Request, key: Annotated[str | None, Security(key_header)]) -> None:
     """End the request with 401 or 403 unless it may be answered."""
     wanted = os.environ.get("API_KEY")
     if wanted:

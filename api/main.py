@@ -25,7 +25,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.predictor = Predictor(Path(os.environ.get("MODEL_PATH", "artifacts/model.pth")))
     app.state.store = Store()
     yield
-    app.state.predictor.close()
     app.state.store.close()
 
 

@@ -3,14 +3,18 @@
 import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from model import forecast
 from model.forecast import Model, Prediction, TooFewCyclesError, Trajectory
+
+# One core per worker: on so small a network more threads cost more than they give.
+torch.set_num_threads(1)
 
 Window = Sequence[Mapping[str, Any]]
 KEPT_TRAJECTORIES = 4096
@@ -32,7 +36,7 @@ class Loaded:
         """
         for window in windows:
             self.check(window)
-        last = [window[-self.model.window :] for window in windows]
+        last = [list(window[-self.model.window :]) for window in windows]
         return forecast.predict(self.model, last, list(rest_hours) if rest_hours else None)
 
     def check(self, window: Window) -> None:
@@ -60,7 +64,6 @@ class Predictor:
         self._loaded: Loaded | None = None
         self._waiting: list[_Waiting] = []
         self._running: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, "predictor")
 
     def loaded(self) -> Loaded:
         """Return the model; raises ModelError when there is none."""
@@ -82,25 +85,22 @@ class Predictor:
             self._running = asyncio.create_task(self._run())
         return await waiting.answer
 
-    def close(self) -> None:
-        self._thread.shutdown()
-
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            try:
-                answers = await loop.run_in_executor(self._thread, self._pass, batch)
-            except Exception as error:
-                answers = [error] * len(batch)
-            for waiting, answer in zip(batch, answers, strict=True):
-                if waiting.answer.done():  # its client has gone
-                    continue
-                if isinstance(answer, Exception):
-                    waiting.answer.set_exception(answer)
-                else:
-                    waiting.answer.set_result(answer)
-        self._running = None
+        # Whoever else is ready in this turn of the loop comes along. In the loop's own thread: a
+        # pass takes less time than handing it to another and back.
+        await asyncio.sleep(0)
+        batch, self._waiting, self._running = self._waiting, [], None
+        try:
+            answers = self._pass(batch)
+        except Exception as error:
+            answers = [error] * len(batch)
+        for waiting, answer in zip(batch, answers, strict=True):
+            if waiting.answer.done():  # its client has gone
+                continue
+            if isinstance(answer, Exception):
+                waiting.answer.set_exception(answer)
+            else:
+                waiting.answer.set_result(answer)
 
     def _pass(self, batch: list[_Waiting]) -> list[tuple[Loaded, Prediction] | Exception]:
         loaded = self.loaded()

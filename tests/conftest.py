@@ -200,13 +200,15 @@ def client(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestCl
 
 
 @contextmanager
-def serving(*flags: str, **environment: str) -> Iterator[str]:
+def serving(
+    *flags: str, app: str = "api.main:app", ready: str = "/livez", **environment: str
+) -> Iterator[str]:
     """Run the service in a process of its own, as a user would; gives its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     process = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "api.main:app", "--port", port, *flags],
+        [sys.executable, "-m", "uvicorn", app, "--port", port, *flags],
         cwd=ROOT,
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
@@ -220,7 +222,7 @@ def serving(*flags: str, **environment: str) -> Iterator[str]:
     try:
         for _ in range(300):
             try:
-                urllib.request.urlopen(f"{here}/livez", timeout=5).close()
+                urllib.request.urlopen(f"{here}{ready}", timeout=5).close()
                 break
             except OSError:
                 assert process.poll() is None, b"".join(log).decode()

@@ -105,7 +105,6 @@ def test_windows_that_wait_together_share_one_pass(
     async def ask() -> list[float]:
         predictor = Predictor(model_path)
         answers = await asyncio.gather(*(predictor.predict(window) for window in windows))
-        predictor.close()
         return [prediction.soh for _, prediction in answers]
 
     together = asyncio.run(ask())
@@ -120,7 +119,6 @@ def test_one_bad_window_does_not_fail_its_neighbours(model_path: Path) -> None:
         predictor = Predictor(model_path)
         asked = (predictor.predict(EXAMPLE_WINDOW[: 50 - k]) for k in (0, 1, 0))
         answers = await asyncio.gather(*asked, return_exceptions=True)
-        predictor.close()
         return list(answers)
 
     first, short, last = asyncio.run(ask())

@@ -1,0 +1,160 @@
+"""How fast the service is, as ratios within one run: `python -m tests.benchmarks.service`.
+
+Single windows and batches against an empty FastAPI route that takes the same body on a server of
+its own, and the page's first picture for 1,000 batteries with 200 cycles each. Needs a trained
+model (MODEL_PATH, else artifacts/model.pth), and Chromium for the picture.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import psycopg2
+import torch
+from fastapi import FastAPI
+from playwright.sync_api import sync_playwright
+
+from api.schemas import EXAMPLE_WINDOW, Posted
+from loader import simulate
+from model import forecast
+from tests.conftest import Server, build, run, serving
+from tests.test_page import FLAGS
+
+CONNECTIONS = 32
+SECONDS = 5
+ROUNDS = 3
+FLEET = (Path(__file__).parent / "fleet.sql").read_text(encoding="utf-8")
+
+app = FastAPI()
+
+
+@app.post("/predict")
+async def empty(cycles: Posted) -> dict[str, int]:
+    """Do nothing with the body but check it."""
+    return {"cycles": len(cycles)}
+
+
+async def ask(port: int, request: bytes, deadline: float) -> list[float]:
+    """Send the request again and again over one connection; return the seconds that each took."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    took = []
+    while (began := time.perf_counter()) < deadline:
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200"), head
+        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        await reader.readexactly(length)
+        took.append(time.perf_counter() - began)
+    writer.close()
+    return took
+
+
+async def load(port: int, path: str, body: object, connections: int, seconds: float) -> list[float]:
+    text = json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    request = f"{head}content-length: {len(text)}\r\n\r\n".encode() + text
+    deadline = time.perf_counter() + seconds
+    every = await asyncio.gather(*(ask(port, request, deadline) for _ in range(connections)))
+    return [took for one in every for took in one]
+
+
+def rate(port: int, path: str, body: object, connections: int = CONNECTIONS) -> float:
+    """Return answers per second."""
+    return len(asyncio.run(load(port, path, body, connections, SECONDS))) / SECONDS
+
+
+def latency(port: int, path: str, body: object) -> float:
+    """Return the median time of an answer, s, asked one at a time."""
+    return statistics.median(asyncio.run(load(port, path, body, 1, SECONDS)))
+
+
+def bare(model: forecast.Model) -> float:
+    """Return the median time of one window through the network and nothing else, s."""
+    window = torch.zeros(1, model.window, len(model.network.config.features))
+    took = []
+    with torch.inference_mode():
+        for _ in range(300):
+            began = time.perf_counter()
+            model.network(window)
+            took.append(time.perf_counter() - began)
+    return statistics.median(took)
+
+
+def picture(here: str) -> float:
+    """Return the time until the fleet's first page is drawn in a fresh browser, s."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    took = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        for _ in range(5):
+            with browser.new_context() as context:
+                page = context.new_page()
+                began = time.perf_counter()
+                page.goto(here, wait_until="commit")
+                page.wait_for_selector("tr[data-battery]:last-child .spark polyline")
+                took.append(time.perf_counter() - began)
+        browser.close()
+    print("   each: " + ", ".join(f"{it:.2f}" for it in took))
+    return statistics.median(took)
+
+
+@contextmanager
+def fleet() -> Iterator[str]:
+    """A database with 1,000 batteries of 200 cycles each; gives its URL."""
+    server = Server()
+    url = server.create()
+    with tempfile.TemporaryDirectory() as folder:
+        simulate.simulate_aging(Path(folder) / "S0001.mat", seed=0, cycles=60)
+        loaded = run("python", "-m", "loader", folder, DATABASE_URL=url)
+        assert loaded.returncode == 0, loaded.stderr
+    built = build(url)
+    assert built.returncode == 0, built.stdout
+    with closing(psycopg2.connect(url)) as opened, opened, opened.cursor() as cursor:
+        cursor.execute(FLEET)
+    yield url
+    server.drop(url)
+
+
+def main() -> int:
+    path = os.environ.get("MODEL_PATH", "artifacts/model.pth")
+    model = forecast.load(Path(path))
+    with (
+        serving("--no-access-log", MODEL_PATH=path) as ours,
+        serving("--no-access-log", app="tests.benchmarks.service:app", ready="/docs") as theirs,
+    ):
+        service, nothing = (int(here.rsplit(":", 1)[1]) for here in (ours, theirs))
+        ratios, latencies, batches = [], [], []
+        for _ in range(ROUNDS):
+            single = rate(service, "/predict", EXAMPLE_WINDOW)
+            base = rate(nothing, "/predict", EXAMPLE_WINDOW)
+            ratios.append(single / base)
+            print(f"single windows, 32 connections: {single:.0f} /s; empty route {base:.0f} /s")
+            ours_s, base_s = (
+                latency(port, "/predict", EXAMPLE_WINDOW) for port in (service, nothing)
+            )
+            bare_s = bare(model)
+            latencies.append(ours_s / (base_s + bare_s))
+            parts = f"empty {1e3 * base_s:.2f} + network {1e3 * bare_s:.2f}"
+            print(f"latency {1e3 * ours_s:.2f} ms; {parts}")
+            alone = rate(service, "/predict", EXAMPLE_WINDOW, connections=1)
+            batch = 1000 * rate(service, "/predict/batch", [EXAMPLE_WINDOW] * 1000, connections=1)
+            batches.append(batch / alone)
+            print(f"windows /s: batch of 1,000 {batch:.0f}, single calls {alone:.0f}")
+    print(f"throughput ÷ empty route's: {statistics.median(ratios):.2f} (wanted: 0.5 or more)")
+    print(f"latency ÷ (empty + network): {statistics.median(latencies):.2f} (wanted: 2 or less)")
+    print(f"batch ÷ single, windows /s: {statistics.median(batches):.1f} (wanted: 20 or more)")
+    with fleet() as url, serving("--no-access-log", MODEL_PATH=path, DATABASE_URL=url) as here:
+        print(f"first picture of 1,000 batteries: {picture(here):.2f} s (wanted: 1.5 or less)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
