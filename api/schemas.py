@@ -84,6 +84,9 @@ EXAMPLE_CYCLE = {
     "max_temperature": 38.9,
     "time_to_discharge": 3311.0,
     "discharge_capacity": 1.86,
+    "rest_hours": 3.1,
+    "rest_after_hours": 0.2,
+    "rest_before_hours": 0.2,
 }
 EXAMPLE_WINDOW = [EXAMPLE_CYCLE] * WINDOW
 

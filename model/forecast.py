@@ -1,6 +1,7 @@
 """What a model file holds, and how it is asked for a forecast. All that api imports."""
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -315,7 +316,7 @@ def _load(path: Path) -> tuple[Forecaster, str]:
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from None
     try:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(io.BytesIO(content), weights_only=True)
         saved: dict[str, Any] = json.loads(state["_extra_state"])["config"]
         for name in ("train", "test"):
             saved[name] = tuple(saved[name])

@@ -72,7 +72,7 @@ def test_of_more_cycles_the_last_50_count(client: TestClient) -> None:
 
 def test_a_batch_answers_each_window_as_it_is_answered_alone(client: TestClient) -> None:
     windows = [
-        [{**EXAMPLE_CYCLE, "avg_voltage_load": 3.3 + k / 50} for _ in range(50)] for k in range(5)
+        [{**EXAMPLE_CYCLE, "discharge_capacity": 1.5 + k / 50} for _ in range(50)] for k in range(5)
     ]
     batch = client.post("/predict/batch", json=windows).json()["predictions"]
     alone = [client.post("/predict", json=window).json() for window in windows]
@@ -101,17 +101,17 @@ def test_a_rest_is_said_to_have_been_given(client: TestClient) -> None:
 def test_the_fleet_is_paged_sorted_and_filtered(simulated: str, client: TestClient) -> None:
     whole = client.get("/batteries").json()
     ids = [it["battery_id"] for it in whole["batteries"]]
-    assert ids == ["S0001", "S0002", "S0003", "SRW1"]
-    assert whole["total"] == 4
+    assert ids == ["S0001", "S0002", "S0003", "S0004", "SRW1"]
+    assert whole["total"] == 5
     page = client.get("/batteries?limit=2&offset=1&sort=-battery_id").json()
-    assert [it["battery_id"] for it in page["batteries"]] == ["S0003", "S0002"]
-    assert page["total"] == 4
+    assert [it["battery_id"] for it in page["batteries"]] == ["S0004", "S0003"]
+    assert page["total"] == 5
     lasts = [it["last_soh"] for it in client.get("/batteries?sort=last_soh").json()["batteries"]]
     assert lasts == sorted(lasts)
     middle = lasts[1]
     above = client.get(f"/batteries?min_soh={middle}").json()["batteries"]
     below = client.get(f"/batteries?max_soh={middle}").json()["batteries"]
-    assert (len(above), len(below)) == (3, 2)
+    assert (len(above), len(below)) == (4, 2)
     assert client.get("/batteries?search=rw").json()["total"] == 1
     assert client.get("/batteries?search=%25").json()["total"] == 0
 
