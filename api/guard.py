@@ -5,6 +5,7 @@ import hmac
 import ipaddress
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated, Any
 
 from fastapi import HTTPException, Request, Security
@@ -36,6 +37,7 @@ async def allowed(request: Request, key: Annotated[str | None, Security(key_head
         )
 
 
+@lru_cache
 def _is_local(server: tuple[str, int | None] | None) -> bool:
     if server is None or server[1] is None:  # a Unix socket
         return True
