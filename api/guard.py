@@ -5,6 +5,7 @@ import hmac
 import ipaddress
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated, Any
 
 from fastapi import HTTPException, Request, Security
@@ -30,18 +31,23 @@ async def allowed(request: Request, key: Annotated[str | None, Security(key_head
         # a header is bytes, which the framework has read as Latin-1
         if not hmac.compare_digest((key or "").encode("latin-1"), wanted.encode()):
             raise ProblemError(401, "X-API-Key is missing or wrong")
-    elif not (os.environ.get("API_OPEN") or _is_local(request.scope.get("server"))):
+    elif not (os.environ.get("API_OPEN") or _is_local(_host(request))):
         raise ProblemError(
             403, "on a public address the service needs a key: set API_KEY, or API_OPEN=1"
         )
 
 
-def _is_local(server: tuple[str, int | None] | None) -> bool:
-    if server is None or server[1] is None:  # a Unix socket
-        return True
+def _host(request: Request) -> str:
+    """Return the address of this machine that the request came to."""
+    server = request.scope.get("server")
+    return str(server[0]) if server else ""
+
+
+@lru_cache
+def _is_local(host: str) -> bool:
     try:
-        return ipaddress.ip_address(server[0]).is_loopback
-    except ValueError:  # a name: not a socket's address, so that no network is involved
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a Unix socket's path
         return True
 
 

@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Query, Request
 
 from api import problems
 from api.answers import BatchAnswer, NextCycle, WindowAnswer
 from api.schemas import EXAMPLE_WINDOW, Hours, Posted, Window
-from api.state import TheModel, ThePredictor
+from api.state import TheModel
 
 router = APIRouter(tags=["forecast"], responses=problems.responses(400, 408, 413, 422, 503))
 
@@ -19,16 +19,16 @@ RestHours = Annotated[
 @router.post("/predict")
 async def predict(
     cycles: Annotated[Posted, Body(openapi_examples={"window": {"value": EXAMPLE_WINDOW}})],
-    predictor: ThePredictor,
+    request: Request,
     rest_hours: RestHours = None,
 ) -> WindowAnswer:
     """Predict the state of health of the cycle after the posted ones, oldest first.
 
     50 cycles make a window; of more than 50 the last 50 count.
     """
-    loaded, prediction = await predictor.predict(cycles, rest_hours)
+    loaded, prediction = await request.app.state.predictor.predict(cycles, rest_hours)
     return WindowAnswer(
-        **NextCycle.of(prediction).model_dump(),
+        **vars(NextCycle.of(prediction)),
         model_version=loaded.model.version,
         cycles_posted=len(cycles),
         cycles_used=loaded.model.window,

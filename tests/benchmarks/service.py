@@ -29,7 +29,7 @@ from tests.conftest import Server, build, run, serving
 from tests.test_page import FLAGS
 
 CONNECTIONS = 32
-SECONDS = 5
+SECONDS = 3
 ROUNDS = 3
 FLEET = (Path(__file__).parent / "fleet.sql").read_text(encoding="utf-8")
 
