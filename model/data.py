@@ -114,8 +114,9 @@ def rests(features: Mapping[str, Any]) -> tuple[float, float]:
     where nothing is recorded, both are 0.
     """
     after = features.get("rest_after_hours")
-    after = features.get("rest_hours") if after is None else after
-    return max(float(after or 0), 0), max(float(features.get("rest_before_hours") or 0), 0)
+    if after is None:
+        after = features.get("rest_hours")
+    return after or 0.0, features.get("rest_before_hours") or 0.0
 
 
 def _series(battery_id: str, rows: list[tuple[Any, ...]]) -> Series:

@@ -90,15 +90,19 @@ class Forecaster(nn.Module):
         if "soh_target" in cycle:
             soh = cycle["soh_target"]
             return float("nan") if soh is None else float(soh)
+        return self.charge_of(cycle)
+
+    def charge_of(self, cycle: Cycle) -> float:
+        """Return what a cycle delivered, as a fraction of the rated capacity in training."""
         capacity = cycle.get("discharge_capacity")
         if capacity is None:
             slope, offset = self.capacity_line.tolist()
             capacity = slope * cycle["time_to_discharge"] + offset
-        return float(capacity / self.rated_capacity_ah)
+        return float(capacity) / self.rated_capacity_ah.item()
 
     def run(self, inputs: Array, last_soh: Array) -> Array:
         """Predict SOH [windows] from inputs [windows, window, 5] and last SOH [windows]."""
-        with torch.no_grad():
+        with torch.inference_mode():
             output = self.network(
                 torch.as_tensor(inputs, dtype=torch.float32),
                 torch.as_tensor(last_soh, dtype=torch.float32),
@@ -239,12 +243,12 @@ def _run(
     window = forecaster.config.window
     inputs, last_soh, truths, rests = [], [], [], []
     for history, given in zip(histories, rest_hours, strict=True):
-        measured = np.array([[cycle[name] for name in MEASURED] for cycle in history])
-        coming, hours = _coming_rest(history[-window:], given)
-        after = np.array([*(data.rests(cycle) for cycle in history[1:]), coming])
+        measured = [[cycle[name] for name in MEASURED] for cycle in history]
+        after, hours = _rests_after(forecaster, history, given)
         inputs.append(_all_windows(np.hstack([measured, after]), window))
-        truths.append(np.array([forecaster.soh_of(cycle) for cycle in history]))
-        last_soh.append(_known(forecaster, history, truths[-1])[window - 1 :])
+        truth, known = _soh(forecaster, history)
+        truths.append(truth)
+        last_soh.append(known)
         rests.append(hours)
     everything = np.concatenate(inputs)
     ends = np.cumsum([len(it) for it in inputs])[:-1]
@@ -254,7 +258,7 @@ def _run(
             forecaster=forecaster,
             history=history,
             soh=soh,
-            errors=soh[:-1] - truth[window:],
+            errors=soh[:-1] - truth[1:],
             inputs=cut,
             rest_hours=hours,
             is_rest_given=given is not None,
@@ -265,13 +269,20 @@ def _run(
     ]
 
 
-def _known(forecaster: Forecaster, history: Sequence[Cycle], truth: Array) -> Array:
-    """Carry the last known SOH forward, [cycles]; until there is one, a cycle's charge serves."""
-    filled = data.last_known(truth)
-    for row in np.flatnonzero(np.isnan(filled)).tolist():
-        cycle = {name: it for name, it in history[row].items() if name != "soh_target"}
-        filled[row] = forecaster.soh_of(cycle)
-    return filled
+def _soh(forecaster: Forecaster, history: Sequence[Cycle]) -> tuple[Array, Array]:
+    """SOH of the last cycle of each window as measured, NaN where it is not known, and as carried on.
+
+    Both [windows]. Where no truth is known yet, a cycle's charge serves.
+    """
+    first = forecaster.config.window - 1
+    truth = np.array([forecaster.soh_of(cycle) for cycle in history[first:]])
+    known = truth
+    if np.isnan(truth).any():
+        earlier = [forecaster.soh_of(cycle) for cycle in history[:first]]
+        known = data.last_known(np.concatenate([earlier, truth]))[first:]
+        for row in np.flatnonzero(np.isnan(known)).tolist():
+            known[row] = forecaster.charge_of(history[first + row])
+    return truth, known
 
 
 def _rated_capacity_ah(forecaster: Forecaster, history: Sequence[Cycle]) -> float:
@@ -281,25 +292,27 @@ def _rated_capacity_ah(forecaster: Forecaster, history: Sequence[Cycle]) -> floa
     return float(forecaster.rated_capacity_ah)
 
 
-def _coming_rest(window: Sequence[Cycle], given: float | None) -> tuple[tuple[float, float], float]:
-    """Hours at rest discharged and charged before the cycle to predict, and the time in all.
+def _rests_after(
+    forecaster: Forecaster, history: Sequence[Cycle], given: float | None
+) -> tuple[Array, float]:
+    """Hours of rest, discharged and charged, after each cycle [cycles, 2]; and the coming time in all.
 
-    Charging and the rest after it take as long as they did in the middle of the window; what is
-    left of the time given is rest before charging.
+    The last of them is still to come. Charging and the rest after it take as long as they did in
+    the middle of the window; what is left of the time given is rest before charging. Where none is
+    given, all of it is as in the middle of the window.
     """
-    known = [cycle for cycle in window if cycle.get("rest_hours") is not None]
-    parts = np.array([[*data.rests(cycle), cycle["rest_hours"]] for cycle in known] or [[0, 0, 0]])
-    after, before, hours = np.median(parts, axis=0)
-    if given is None:
-        return (float(after), float(before)), float(hours)
-    charging = float(np.median(np.maximum(parts[:, 2] - parts[:, 0] - parts[:, 1], 0)))
-    idle = max(given - charging, 0.0)
-    before = min(float(before), idle)
-    return (idle - before, before), given
-
-
-def _source(given: float | None) -> str:
-    return "window median" if given is None else "given"
+    if forecaster.config.features == "spec":
+        return np.zeros((len(history), 2)), 0.0
+    parts = np.array([(*data.rests(it), it.get("rest_hours")) for it in history], dtype=float)
+    window = parts[-forecaster.config.window :]
+    window = window[np.isfinite(window[:, 2])]  # [cycles that tell of rest, 3]
+    charging = np.maximum(window[:, 2] - window[:, 0] - window[:, 1], 0)
+    after, before, hours, charging = np.median(np.column_stack([window, charging]), axis=0).tolist()
+    if given is not None:
+        idle = max(given - charging, 0.0)
+        before = min(before, idle)
+        after, hours = idle - before, given
+    return np.vstack([parts[1:, :2], (after, before)]), hours
 
 
 def _all_windows(rows: Array, window: int) -> Array:

@@ -4,7 +4,7 @@ select * from cycle_series where battery_id = 'S0001';
 
 truncate cycle_series, cycle_quality, battery_summary, battery_history;
 
-insert into battery_history (battery_id, last_cycle_index, soh, last_features)
+insert into battery_history (battery_id, last_cycle_index, soh, last_cycles)
 select
     'F' || lpad(b::text, 4, '0'),
     200,
@@ -36,7 +36,7 @@ insert into cycle_series (battery_id, cycle_index, features, soh_target)
 select
     battery_id,
     i,
-    last_features -> (i % 50),
+    last_cycles -> (i % 50),
     soh[i]
 from battery_history
 cross join generate_series(1, 200) as i;
