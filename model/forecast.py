@@ -131,8 +131,16 @@ class Model:
 
     @property
     def card(self) -> dict[str, Any]:
-        """How the model was made and how it did: see `train.card`."""
-        return self.spec.card
+        """How the model was made and how it did (see `train.card`), the extended one beside it."""
+        if not self.extended:
+            return self.spec.card
+        other = self.extended.card
+        test = {
+            battery_id: methods | {"extended model": other["test"][battery_id]["model"]}
+            for battery_id, methods in self.spec.card["test"].items()
+            if battery_id in other["test"]
+        }
+        return self.spec.card | {"test": test, "features": other["features"]}
 
 
 def extended_path(path: Path) -> Path:
@@ -270,7 +278,7 @@ def _run(
 
 
 def _soh(forecaster: Forecaster, history: Sequence[Cycle]) -> tuple[Array, Array]:
-    """SOH of the last cycle of each window as measured, NaN where it is not known, and as carried on.
+    """SOH of each window's last cycle as measured, NaN where it is not known, and as carried on.
 
     Both [windows]. Where no truth is known yet, a cycle's charge serves.
     """
@@ -295,7 +303,7 @@ def _rated_capacity_ah(forecaster: Forecaster, history: Sequence[Cycle]) -> floa
 def _rests_after(
     forecaster: Forecaster, history: Sequence[Cycle], given: float | None
 ) -> tuple[Array, float]:
-    """Hours of rest, discharged and charged, after each cycle [cycles, 2]; and the coming time in all.
+    """Hours of rest, discharged and charged, after each cycle [cycles, 2]; the coming time in all.
 
     The last of them is still to come. Charging and the rest after it take as long as they did in
     the middle of the window; what is left of the time given is rest before charging. Where none is
