@@ -42,7 +42,7 @@ def test_every_command_runs(nasa: str, tmp_path: Path) -> None:
     assert made.returncode == 0, made.stdout + made.stderr
     assert made.stdout.count('"predicted_soh":') == 3
     assert "nothing to do" in made.stdout
-    shown = re.search(r"```text\n( battery_id .*?)```", README, re.DOTALL)
+    shown = re.search(r"```text\n(\s*battery_id .*?)```", README, re.DOTALL)
     assert shown is not None
     printed = [line.rstrip() for line in made.stdout.splitlines()]
     for line in shown[1].splitlines():
