@@ -50,7 +50,12 @@ def run(
                 except StopIteration:
                     break
                 worker = idle.pop() if idle else _Worker(work, share)
-                worker.pipe.send(task)
+                try:
+                    worker.pipe.send(task)
+                except (BrokenPipeError, ConnectionResetError):  # it died while it had no task
+                    worker.end()
+                    worker = _Worker(work, share)
+                    worker.pipe.send(task)
                 busy[worker.pipe] = (worker, task)
             if not busy:
                 return

@@ -43,8 +43,8 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
         "",
         "## Each group of conditions left out in turn (one seed)",
         "",
-        "A skill below 0 is worse than saying that nothing changes: the model does not carry over "
-        "to those conditions, and its answers for them are flagged as unlike training.",
+        "A skill below 0 is worse than saying that nothing changes: what was learned under other "
+        "conditions does not carry over to these.",
         "",
     )
     for features, groups in report["groups"].items():
@@ -77,8 +77,9 @@ def _scores(by_label: dict[str, Any]) -> Iterator[str]:
         for battery_id, it in batteries.items():
             network = it["methods"]["network"]
             others = " | ".join(f"{it['methods'][name]['rmse']:.4f}" for name in METHODS[1:])
+            spread = f" ± {network['rmse_std']:.4f}" if network["rmse_std"] else ""
             yield (
-                f"| {label} | {battery_id} | {network['rmse']:.4f} ± {network['rmse_std']:.4f} "
+                f"| {label} | {battery_id} | {network['rmse']:.4f}{spread} "
                 f"| {network['skill']:.2f} | {others} | {network['rmse_regeneration']:.4f} |"
             )
 
