@@ -23,7 +23,7 @@ from model import config as knobs
 from model import data, plots, scores
 from model.config import Config
 from model.data import Array, ModelError, Series, Windows
-from model.forecast import Forecaster, extended_path
+from model.forecaster import Forecaster, extended_path
 from model.network import Network
 
 MOST_EPOCHS = 100  # tried when the number of epochs is chosen
@@ -38,6 +38,7 @@ def main() -> int:
         "--out", type=Path, default=Path("artifacts"), help="where to write (default: artifacts)"
     )
     arguments = parser.parse_args()
+    torch.set_num_threads(1)  # on networks this small a second core waits more than it works
     try:
         run(knobs.from_flags(arguments), arguments.out)
     except (ModelError, database.DatabaseError) as error:

@@ -1,0 +1,151 @@
+"""What a model file holds: a network, its intervals, its fade, and how all of it was made."""
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model.config import Config
+from model.data import Array, ModelError, Series
+from model.fade import Fade
+from model.intervals import Familiarity, Interval
+from model.network import Network
+
+Cycle = Mapping[str, Any]
+
+
+class Forecaster(nn.Module):
+    """All that training leaves behind for one set of features; its state dict is a model file."""
+
+    rated_capacity_ah: Tensor
+    capacity_line: Tensor
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.card: dict[str, Any] = {}
+        self.network = Network(config)
+        self.interval = Interval()
+        self.familiarity = Familiarity()
+        self.fade = Fade()
+        self.register_buffer("rated_capacity_ah", torch.ones((), dtype=torch.float64))
+        self.register_buffer("capacity_line", torch.zeros(2, dtype=torch.float64))
+
+    def learn_capacity(self, training: list[Series]) -> None:
+        """Learn, from training batteries, what SOH means in Ah, and a line from time to capacity.
+
+        The line stands in where a caller does not know a cycle's discharge capacity.
+        """
+        capacity = np.concatenate([series.capacity_ah for series in training])
+        soh = np.concatenate([series.soh for series in training])
+        time_s = np.concatenate([series.measured[:, 2] for series in training])
+        known = np.isfinite(soh) & (soh > 0)
+        rated = float(np.median(capacity[known] / soh[known]))
+        self.rated_capacity_ah = torch.tensor(rated, dtype=torch.float64)
+        self.capacity_line = torch.as_tensor(np.polyfit(time_s[known], capacity[known], 1).copy())
+
+    def soh_of(self, cycle: Cycle) -> float:
+        """Return the SOH that a cycle was measured to have, NaN where that is known to be unknown.
+
+        Its soh_target, else its discharge capacity, else, by the line, its time to discharge.
+        """
+        if "soh_target" in cycle:
+            soh = cycle["soh_target"]
+            return float("nan") if soh is None else float(soh)
+        return self.charge_of(cycle)
+
+    def charge_of(self, cycle: Cycle) -> float:
+        """Return what a cycle delivered, as a fraction of the rated capacity in training."""
+        capacity = cycle.get("discharge_capacity")
+        if capacity is None:
+            slope, offset = self.capacity_line.tolist()
+            capacity = slope * cycle["time_to_discharge"] + offset
+        return float(capacity) / self.rated_capacity_ah.item()
+
+    def run(self, inputs: Array, last_soh: Array) -> Array:
+        """Predict SOH [windows] from inputs [windows, window, 5] and last SOH [windows]."""
+        with torch.inference_mode():
+            output = self.network(
+                torch.as_tensor(inputs, dtype=torch.float32),
+                torch.as_tensor(last_soh, dtype=torch.float32),
+            )
+        return np.asarray(output, dtype=np.float64)
+
+    def get_extra_state(self) -> str:
+        return json.dumps({"config": asdict(self.config), "card": self.card})
+
+    def set_extra_state(self, state: str) -> None:
+        self.card = json.loads(state)["card"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model file, and the one beside it that knows of rests, where there is one."""
+
+    spec: Forecaster
+    extended: Forecaster | None
+    version: str  # first 12 hexadecimal digits of the file's sha256
+
+    @property
+    def window(self) -> int:
+        """Cycles that a forecast is made from."""
+        return self.spec.config.window
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """How the model was made and how it did (see `train.card`), the extended one beside it."""
+        if not self.extended:
+            return self.spec.card
+        other = self.extended.card
+        test = {
+            battery_id: methods | {"extended model": other["test"][battery_id]["model"]}
+            for battery_id, methods in self.spec.card["test"].items()
+            if battery_id in other["test"]
+        }
+        return self.spec.card | {"test": test, "features": other["features"]}
+
+
+def extended_path(path: Path) -> Path:
+    """Return where the model that knows of rests lies, beside the one at `path`."""
+    return path.with_name(f"{path.stem}_extended{path.suffix}")
+
+
+def load(path: Path) -> Model:
+    """Load a model file, and its extended companion; raises ModelError when it cannot be had."""
+    beside = extended_path(path)
+    spec, version = _load(path)
+    extended = _load(beside)[0] if beside.exists() else None
+    if extended and extended.config.window != spec.config.window:
+        raise ModelError(f"{path} and {beside} have different windows: train one of them again")
+    return Model(spec, extended, version)
+
+
+def _load(path: Path) -> tuple[Forecaster, str]:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise ModelError(f"no model at {path}: train one with `python -m model.train`") from None
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        state = torch.load(io.BytesIO(content), weights_only=True)
+        saved: dict[str, Any] = json.loads(state["_extra_state"])["config"]
+        for name in ("train", "test"):
+            saved[name] = tuple(saved[name])
+        forecaster = Forecaster(Config(**saved))
+        for name, buffer in forecaster.named_buffers():  # some are as long as the training data
+            buffer.resize_(state[name].shape)
+        forecaster.load_state_dict(state)
+    except (EOFError, UnpicklingError, KeyError, TypeError, ValueError, RuntimeError):
+        raise ModelError(
+            f"{path} is not a model of this version: train again with `python -m model.train`"
+        ) from None
+    return forecaster.eval(), hashlib.sha256(content).hexdigest()[:12]
