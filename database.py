@@ -74,7 +74,7 @@ def start() -> None:
     except Exception as error:
         raise DatabaseError(
             f"the embedded PostgreSQL did not start in {DATA_DIRECTORY} "
-            f"({' '.join(str(error).split())}): read {DATA_DIRECTORY / 'log'}, "
+            f"({one_line(error)}): read {DATA_DIRECTORY / 'log'}, "
             "or set PGHOST to a server of your own"
         ) from None
 

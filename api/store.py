@@ -44,7 +44,7 @@ class Store:
                 "then run `dbt build --project-dir dbt_project`"
             ) from None
         except (psycopg2.Error, database.DatabaseError) as error:
-            raise StoreError(" ".join(str(error).split())) from None
+            raise StoreError(database.one_line(error)) from None
         finally:
             self._slots.release()
 

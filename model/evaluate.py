@@ -130,7 +130,7 @@ def _measure(
     result = {}
     for test in tests:
         windows = data.windows(test, config.window)
-        predicted = [it.run(windows.inputs, windows.last_soh) for it in forecasters]
+        predicted = [it.network.run(windows.inputs, windows.last_soh) for it in forecasters]
         methods = {
             name: scores.full(values, windows, rated_ah)
             for name, values in baselines.predictions(config, cut, windows).items()

@@ -143,7 +143,7 @@ def _run(
         rests.append(hours)
     everything = np.concatenate(inputs)
     ends = np.cumsum([len(it) for it in inputs])[:-1]
-    predicted = np.split(forecaster.run(everything, np.concatenate(last_soh)), ends)
+    predicted = np.split(forecaster.network.run(everything, np.concatenate(last_soh)), ends)
     return [
         _Run(
             forecaster=forecaster,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from model.config import Config
-from model.data import Array, ModelError, Series
+from model.data import ModelError, Series
 from model.fade import Fade
 from model.intervals import Familiarity, Interval
 from model.network import Network
@@ -69,15 +69,6 @@ class Forecaster(nn.Module):
             slope, offset = self.capacity_line.tolist()
             capacity = slope * cycle["time_to_discharge"] + offset
         return float(capacity) / self.rated_capacity_ah.item()
-
-    def run(self, inputs: Array, last_soh: Array) -> Array:
-        """Predict SOH [windows] from inputs [windows, window, 5] and last SOH [windows]."""
-        with torch.inference_mode():
-            output = self.network(
-                torch.as_tensor(inputs, dtype=torch.float32),
-                torch.as_tensor(last_soh, dtype=torch.float32),
-            )
-        return np.asarray(output, dtype=np.float64)
 
     def get_extra_state(self) -> str:
         return json.dumps({"config": asdict(self.config), "card": self.card})

@@ -1,9 +1,11 @@
 """The network of the specification, with what scales its inputs and output among its buffers."""
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from model.config import MEASURED, Config
+from model.data import Array
 
 
 class Network(nn.Module):
@@ -51,6 +53,15 @@ class Network(nn.Module):
         hidden, _ = self.lstm_2(self.dropout(torch.relu(hidden)))  # [batch, window, hidden_2]
         output: Tensor = self.head(hidden[:, -1]).squeeze(-1)  # [batch]
         return self._origin(last_soh) + output * self.output_std + self.output_mean
+
+    def run(self, inputs: Array, last_soh: Array) -> Array:
+        """Predict SOH [windows] from inputs [windows, window, 5] and last SOH [windows]."""
+        with torch.inference_mode():
+            output = self(
+                torch.as_tensor(inputs, dtype=torch.float32),
+                torch.as_tensor(last_soh, dtype=torch.float32),
+            )
+        return np.asarray(output, dtype=np.float64)
 
     def _shape(self, window: Tensor) -> Tensor:
         measured, rests = window[..., : len(MEASURED)], window[..., len(MEASURED) :]

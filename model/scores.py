@@ -6,7 +6,7 @@ import numpy as np
 
 from model.data import Array, Windows
 
-# A cycle whose SOH is this much above the last one has regenerated; ordinary ones fall by a tenth.
+# A cycle whose SOH is this much above the last one has regenerated.
 REGENERATION_SOH = 0.005
 
 

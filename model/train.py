@@ -62,7 +62,7 @@ def run(config: Config, out: Path) -> None:
     _refuse_leaks(config, train, test, training)
 
     forecaster = fit(config, train)
-    predictions = [forecaster.run(windows.inputs, windows.last_soh) for windows in testing]
+    predictions = [forecaster.network.run(windows.inputs, windows.last_soh) for windows in testing]
     tested = {
         series.battery_id: {
             "model": scores.errors(predicted, windows.target),
@@ -208,10 +208,7 @@ def fit_network(
             losses += loss.item() * len(batch) / len(target)
         curve.append(losses)
         if left_out is not None and seen is not None and epoch % every == 0:
-            network.eval()
-            with torch.no_grad():
-                output = network(_tensor(left_out.inputs), _tensor(left_out.last_soh))
-            seen.append(np.asarray(output, dtype=np.float64))
+            seen.append(network.eval().run(left_out.inputs, left_out.last_soh))
     return network.eval(), curve
 
 
