@@ -178,7 +178,7 @@ class Curve(BaseModel):
     time_s: list[float | None]
     voltage_v: list[float | None]
     current_a: list[float | None]
-    temperature_c: list[float | None]
+    temperature_c: list[float | None] | None = Field(description="null without a sensor")
 
 
 class ModelCard(Answer):

@@ -30,6 +30,10 @@ router = APIRouter(
     prefix="/batteries", tags=["batteries"], responses=problems.responses(404, 409, 422, 503)
 )
 
+NOT_RATED = (
+    "its rated capacity is not known, so that there is no state of health: load it again with "
+    "--rated-capacity-ah"
+)
 SPARKLINE_POINTS = 60
 FLEET_HORIZON = 200
 
@@ -127,6 +131,8 @@ def prediction(
         raise ProblemError(
             409, f"{battery_id} has {len(past)} cycles, the model needs {loaded.model.window}"
         )
+    if lack := _lacking(loaded, row, past):
+        raise ProblemError(409, f"{battery_id}: {lack}")
     (predicted,) = model.predict(loaded.model, [past], [rest_hours])
     return BatteryAnswer(
         **NextCycle.of(predicted, row["rated_capacity_ah"]).model_dump(),
@@ -140,13 +146,14 @@ def prediction(
 def predictions(battery_id: BatteryId, store: TheStore, loaded: TheModel) -> OneSteps:
     """Predict every cycle that has a window before it, from that window and nothing after it.
 
-    The last one is the cycle still to come.
+    The last one is the cycle still to come. Cycles whose window lacks a feature are left out.
     """
     past = _history(store, battery_id)
     if not past:
         _battery(store, battery_id)
     width = loaded.model.window
-    predicted = model.one_steps(loaded.model, past) if len(past) >= width else []
+    is_rated = any(it["soh_target"] is not None for it in past)
+    predicted = model.one_steps(loaded.model, past) if is_rated and len(past) >= width else []
     return OneSteps(
         model_version=loaded.model.version,
         battery_id=battery_id,
@@ -159,6 +166,7 @@ def predictions(battery_id: BatteryId, store: TheStore, loaded: TheModel) -> One
                 soh=past[cycle_index - 1]["soh_target"] if cycle_index <= len(past) else None,
             )
             for cycle_index, it in enumerate(predicted, start=width + 1)
+            if it is not None
         ],
     )
 
@@ -173,7 +181,8 @@ def forecast(
     """Foretell a battery's state of health, and when it falls below 70 %."""
     row = _battery(store, battery_id)
     if not row["soh"]:
-        raise ProblemError(409, f"{battery_id} has no cycle with a measured state of health")
+        lack = NOT_RATED if row["rated_capacity_ah"] is None else "no cycle has ground truth"
+        raise ProblemError(409, f"{battery_id}: {lack}")
     try:
         trajectory = loaded.trajectory(tuple(row["soh"]), horizon)
     except TooFewCyclesError as error:
@@ -205,9 +214,21 @@ def _history(store: Store, battery_id: str) -> list[Row]:
     return [{**row["features"], "soh_target": row["soh"]} for row in rows]
 
 
+def _lacking(loaded: Loaded, row: Row, past: list[Row]) -> str | None:
+    """Say what a battery lacks for a forecast of its next cycle; None if nothing."""
+    if row["rated_capacity_ah"] is None:
+        return NOT_RATED
+    return model.lacking(loaded.model, past)
+
+
 def _next_cycles(loaded: Loaded, rows: list[Row]) -> dict[str, NextCycle]:
     """Predict the next cycle of each battery that has a window, in one forward pass."""
-    able = [row for row in rows if len(row["last_cycles"] or []) >= loaded.model.window]
+    able = [
+        row
+        for row in rows
+        if len(row["last_cycles"] or []) >= loaded.model.window
+        and not _lacking(loaded, row, row["last_cycles"])
+    ]
     predicted = loaded.predict([row["last_cycles"] for row in able]) if able else []
     return {
         row["battery_id"]: NextCycle.of(it, row["rated_capacity_ah"])

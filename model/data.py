@@ -36,7 +36,7 @@ class Series:
 
     battery_id: str
     cycle_index: NDArray[np.int64]  # [cycles], 1, 2, …
-    measured: Array  # [cycles, 3], config.MEASURED in the units of cycle_series
+    measured: Array  # [cycles, 3], config.MEASURED in the units of cycle_series; NaN where lacking
     rests: Array  # [cycles, 2], config.RESTS before each cycle, hours; 0 where not known
     capacity_ah: Array  # [cycles], discharge capacity
     soh: Array  # [cycles], a fraction; NaN where there is no ground truth
@@ -85,6 +85,7 @@ def rows(database: connection, battery_ids: Sequence[str]) -> dict[str, list[tup
 def windows(series: Series, window: int) -> Windows:
     """Cut every window whose next cycle has a ground truth, and which has one itself.
 
+    Windows with a cycle that lacks a feature are left out: nothing is made up in its place.
     Row k of `inputs` ends with the cycle before `cycle_index[k]`, and the rest between the two:
     nothing measured in the cycle to predict is in it. Raises TooFewCyclesError when the battery has
     not a single one.
@@ -92,11 +93,21 @@ def windows(series: Series, window: int) -> Windows:
     known = last_known(series.soh)
     ends = np.arange(window, len(series.soh))  # the cycle to predict, counted from 0
     ends = ends[np.isfinite(series.soh[ends]) & np.isfinite(known[ends - 1])]
+    lacking = np.isnan(series.measured).any(axis=1)
+    before = np.concatenate([[0], np.cumsum(lacking)])
+    ends = ends[before[ends] == before[ends - window]]
     if not len(ends):
+        truths = int(np.isfinite(series.soh).sum())
         raise TooFewCyclesError(
-            f"{series.battery_id} has too few cycles: {len(series.soh)}, of which "
-            f"{int(np.isfinite(series.soh).sum())} with ground truth; a window of {window} and "
-            "the cycle after it are needed"
+            f"{series.battery_id} has too few cycles: {len(series.soh)}, of which {truths} with "
+            f"ground truth and {int(lacking.sum())} without one of {', '.join(MEASURED)}; a window "
+            f"of {window} and the cycle after it are needed"
+            + (
+                ""
+                if truths
+                else "; without a rated capacity no cycle has a state of health: "
+                "load it again with --rated-capacity-ah"
+            )
         )
     rows = ends[:, None] + np.arange(-window, 0)  # [windows, window]
     return Windows(
@@ -119,15 +130,22 @@ def rests(features: Mapping[str, Any]) -> tuple[float, float]:
     return after or 0.0, features.get("rest_before_hours") or 0.0
 
 
+def measured(cycles: Sequence[Mapping[str, Any]]) -> Array:
+    """Return the features that every network sees, [cycles, 3]; NaN where one is lacking."""
+    return np.array([[cycle.get(name) for name in MEASURED] for cycle in cycles], dtype=np.float64)
+
+
 def _series(battery_id: str, rows: list[tuple[Any, ...]]) -> Series:
     for name in (*MEASURED, "discharge_capacity"):
-        lacking = [row[1] for row in rows if not isinstance(row[2].get(name), int | float)]
-        if lacking:
-            raise ModelError(f"{battery_id}, cycle {lacking[0]}: there is no feature {name}")
+        if not any(isinstance(row[2].get(name), int | float) for row in rows):
+            raise ModelError(
+                f"{battery_id}: no cycle has {name}, which the network needs"
+                + (": it was recorded without a sensor" if name == "max_temperature" else "")
+            )
     return Series(
         battery_id=battery_id,
         cycle_index=np.array([row[1] for row in rows]),
-        measured=np.array([[row[2][name] for name in MEASURED] for row in rows], dtype=np.float64),
+        measured=measured([row[2] for row in rows]),
         rests=np.array([rests(row[2]) for row in rows]),
         capacity_ah=np.array([row[2]["discharge_capacity"] for row in rows], dtype=np.float64),
         soh=np.array([np.nan if row[3] is None else row[3] for row in rows]),

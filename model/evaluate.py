@@ -22,7 +22,7 @@ from tqdm import tqdm
 import database
 from model import baselines, cards, data, plots, scores, train
 from model.config import Config
-from model.data import Array, ModelError, Series, TooFewCyclesError, Windows
+from model.data import Array, ModelError, Series, Windows
 from model.fade import END_OF_LIFE_SOH, Fade
 from model.forecaster import Forecaster
 
@@ -207,7 +207,7 @@ def _groups(server: connection) -> dict[str, list[Series]]:
         try:
             (series,) = data.read(server, [battery_id])
             data.windows(series, Config().window)
-        except (TooFewCyclesError, data.UnknownBatteryError):
+        except ModelError:  # too few cycles, or none with what the network needs
             continue
         groups.setdefault(group or battery_id, []).append(series)
     return groups

@@ -21,6 +21,7 @@ __all__ = [
     "UnknownBatteryError",
     "extended_path",
     "forecast",
+    "lacking",
     "load",
     "one_steps",
     "predict",
@@ -39,6 +40,23 @@ class Prediction:
     rest_hours: float | None  # rest before the cycle that was reckoned with
     rest_source: str | None  # "given" or "window median"
     unlike_training: list[str]  # features of the window that no training window resembles
+
+
+def lacking(model: Model, history: Sequence[Cycle]) -> str | None:
+    """Say what the last window of a history lacks that no network can do without; None if nothing.
+
+    A history shorter than a window lacks nothing by this.
+    """
+    window = history[-model.window :]
+    absent = np.isnan(data.measured(window))
+    for at, name in enumerate(MEASURED):
+        if absent[:, at].all():
+            sensor = ": there is no temperature sensor" if name == "max_temperature" else ""
+            return f"no cycle has {name}, which the network needs{sensor}"
+        if absent[:, at].any():
+            count = int(absent[:, at].sum())
+            return f"{count} of the last {len(window)} cycles lack {name}, which the network needs"
+    return None
 
 
 def predict(
@@ -71,14 +89,18 @@ def predict(
     return [answers[row] for row in range(len(histories))]
 
 
-def one_steps(model: Model, history: Sequence[Cycle]) -> list[Prediction]:
+def one_steps(model: Model, history: Sequence[Cycle]) -> list[Prediction | None]:
     """Predict every cycle that has a window before it, from that window and nothing after it.
 
     The last one is the cycle still to come. The interval of each follows the errors before it.
+    None stands where the window lacks a feature.
     """
     (run,) = _run(_choose(model, history), [history], [None])
     unlike = run.forecaster.familiarity.unlike(run.inputs)
-    return [run.prediction(at, names) for at, names in enumerate(unlike)]
+    return [
+        run.prediction(at, names) if np.isfinite(run.soh[at]) else None
+        for at, names in enumerate(unlike)
+    ]
 
 
 def forecast(model: Model, soh: Sequence[float], horizon: int) -> Trajectory:
@@ -134,7 +156,7 @@ def _run(
     window = forecaster.config.window
     inputs, last_soh, truths, rests = [], [], [], []
     for history, given in zip(histories, rest_hours, strict=True):
-        measured = [[cycle[name] for name in MEASURED] for cycle in history]
+        measured = data.measured(history)
         after, hours = _rests_after(forecaster, history, given)
         inputs.append(_all_windows(np.hstack([measured, after]), window))
         truth, known = _soh(forecaster, history)

@@ -215,3 +215,51 @@ def test_what_is_not_there_is_a_problem(simulated: str, client: TestClient) -> N
     assert_problem(client.get("/batteries/a%00b"), 422, "battery_id")
     assert_problem(client.get("/nowhere"), 404)
     assert_problem(client.get("/predict"), 405)
+
+
+def test_a_battery_that_lacks_something_is_told_what(
+    simulated: str, sql: connection, client: TestClient
+) -> None:
+    """S0001 has no temperature sensor, S0002 no rating, and S0003 lost one cycle's temperature."""
+    run = sql.cursor().execute
+    null = "'{\"max_temperature\": null}'"
+    run(f"update cycle_series set features = features || {null} where battery_id = 'S0001'")
+    run(
+        f"update cycle_series set features = features || {null}"
+        " where battery_id = 'S0003' and cycle_index = 55"
+    )
+    run(
+        f"update battery_history set last_cycles = (select jsonb_agg(it || {null}) from"
+        " jsonb_array_elements(last_cycles) as it) where battery_id = 'S0001'"
+    )
+    run(
+        "update battery_history set last_cycles = jsonb_set(last_cycles,"
+        " '{44,max_temperature}', 'null') where battery_id = 'S0003'"
+    )
+    run("update cycle_series set soh_target = null where battery_id = 'S0002'")
+    run("update battery_history set soh = '{}' where battery_id = 'S0002'")
+    run(
+        "update battery_summary set rated_capacity_ah = null, first_soh = null, last_soh = null"
+        " where battery_id = 'S0002'"
+    )
+    fleet = {it["battery_id"]: it for it in client.get("/batteries").json()["batteries"]}
+    for battery_id, said in (
+        ("S0001", "no cycle has max_temperature, which the network needs"),
+        ("S0002", "load it again with --rated-capacity-ah"),
+        ("S0003", "1 of the last 50 cycles lack max_temperature"),
+    ):
+        assert fleet[battery_id]["next_cycle"] is None
+        assert_problem(client.get(f"/batteries/{battery_id}/prediction"), 409, battery_id, said)
+        assert client.get(f"/batteries/{battery_id}/cycles").status_code == 200
+        assert client.get(f"/batteries/{battery_id}").status_code == 200
+    assert client.get("/batteries/S0001/predictions").json()["predictions"] == []
+    assert client.get("/batteries/S0002/predictions").json()["predictions"] == []
+    known = client.get("/batteries/S0003/predictions").json()["predictions"]
+    assert [it["cycle_index"] for it in known] == [51, 52, 53, 54, 55]
+    assert client.get("/batteries/S0001/forecast").status_code == 200
+    assert_problem(client.get("/batteries/S0002/forecast"), 409, "--rated-capacity-ah")
+    posted = window_of(sql, "S0003")
+    assert posted[44]["max_temperature"] is None
+    problem = client.post("/predict", json=posted)
+    assert_problem(problem, 422)
+    assert "max_temperature" in problem.text

@@ -9,7 +9,7 @@ from psycopg2.extensions import connection
 
 from model import baselines, data, forecast, scores, train
 from model.config import Config
-from model.data import Windows
+from model.data import ModelError, Windows
 from model.fade import LENGTH, Fade
 from model.intervals import Familiarity, Interval, conformal
 from tests.conftest import run
@@ -148,7 +148,7 @@ def test_the_past_is_predicted_from_what_was_before_it(
     model: forecast.Model, simulated: str, sql: connection
 ) -> None:
     past = history(sql, "S0003")
-    steps = forecast.one_steps(model, past)
+    steps = [it for it in forecast.one_steps(model, past) if it]
     assert len(steps) == 60 - 20 + 1
     (alone,) = forecast.predict(model, [past[:35]])
     # the rest before cycle 36 is known in hindsight: the middle may differ, the width may not
@@ -156,7 +156,44 @@ def test_the_past_is_predicted_from_what_was_before_it(
     assert steps[-1] == forecast.predict(model, [past])[0]
     changed = [*past[:40], *({**cycle, "max_temperature": 99.0} for cycle in past[40:])]
     for before, after in zip(steps[:20], forecast.one_steps(model, changed)[:20], strict=True):
+        assert after
         assert before.soh == pytest.approx(after.soh, abs=1e-6)
+
+
+def test_what_a_window_lacks_is_said_and_not_made_up(
+    model: forecast.Model, simulated: str, sql: connection
+) -> None:
+    past = history(sql, "S0003")
+    failed = [*past[:39], {**past[39], "max_temperature": None}, *past[40:]]
+    assert forecast.lacking(model, past) is None
+    said = forecast.lacking(model, failed[:50])
+    assert said == "1 of the last 20 cycles lack max_temperature, which the network needs"
+    assert forecast.lacking(model, failed) is None  # it has left the window
+    steps, whole = forecast.one_steps(model, failed), forecast.one_steps(model, past)
+    assert [at for at, it in enumerate(steps) if it is None] == list(range(20, 40))
+    assert [it.soh for it in steps[:20] if it] == [it.soh for it in whole[:20] if it]
+    blind = [{**cycle, "max_temperature": None} for cycle in past]
+    assert "there is no temperature sensor" in str(forecast.lacking(model, blind))
+
+
+def test_a_cycle_that_lacks_a_feature_costs_its_windows_and_a_sensor_the_battery(
+    simulated: str, sql: connection
+) -> None:
+    (whole,) = data.read(sql, ["S0003"])
+    change = "update cycle_series set features = features || '{\"max_temperature\": null}'"
+    sql.cursor().execute(f"{change} where battery_id = 'S0003' and cycle_index = 30")
+    (series,) = data.read(sql, ["S0003"])
+    kept = data.windows(series, 20).cycle_index.tolist()
+    assert kept == [it for it in data.windows(whole, 20).cycle_index if not 31 <= it <= 50]
+    sql.cursor().execute(f"{change} where battery_id = 'S0002'")
+    with pytest.raises(
+        ModelError, match=r"S0002: no cycle has max_temperature, .* without a sensor"
+    ):
+        data.read(sql, ["S0002"])
+    sql.cursor().execute("update cycle_series set soh_target = null where battery_id = 'S0001'")
+    (series,) = data.read(sql, ["S0001"])
+    with pytest.raises(ModelError, match=r"S0001 .* load it again with --rated-capacity-ah"):
+        data.windows(series, 20)
 
 
 def test_persistence_and_drift_are_what_they_say(simulated: str, sql: connection) -> None:

@@ -17,8 +17,8 @@ export async function battery(place, id) {
   // too few cycles, or no model: what was measured is shown all the same
   const orNothing = (asked) => asked.catch((error) => ({ problem: error.message }));
   const steps = await orNothing(ask(`${path}/predictions`));
-  const next = steps.predictions?.at(-1);
   const kept = recorded.cycles.filter((it) => it.is_usable);
+  const next = steps.predictions?.find((it) => it.cycle_index > kept.length);
   const known = kept.filter((it) => it.soh != null);
   const life = el("div", { class: "chart", "aria-label": `SOH and features of ${id} over cycles` });
   life.style.height = "720px";
@@ -34,7 +34,7 @@ export async function battery(place, id) {
     el("p", {}, el("a", { href: "#/fleet" }, "← Fleet")),
     el("h1", {}, id),
     el("p", { class: "quiet" }, [summary.battery_group, summary.ambient && `ambient ${summary.ambient}`, summary.load && `load ${summary.load}`,
-      `rated ${summary.rated_capacity_ah} Ah`].filter(Boolean).join(" · ")),
+      summary.rated_capacity_ah ? `rated ${summary.rated_capacity_ah} Ah` : "not rated: no state of health"].filter(Boolean).join(" · ")),
     facts,
     el("section", { class: "card", "aria-labelledby": "life" },
       el("div", { class: "card-head" }, el("h2", { id: "life" }, "State of health and features"),
@@ -65,7 +65,7 @@ export async function battery(place, id) {
       fact("Cycles", String(summary.cycles), summary.discharges > summary.cycles ? `${summary.discharges - summary.cycles} left out` : "all recorded ones"),
       fact("Last SOH", percent(summary.last_soh), `first ${percent(summary.first_soh)}`),
       next ? fact("Next cycle", percent(next.predicted_soh), `${between(next.soh_low, next.soh_high)} · ${(next.predicted_soh * summary.rated_capacity_ah).toFixed(2)} Ah`)
-        : fact("Next cycle", "–", steps.problem ?? "fewer cycles than the model's window"),
+        : fact("Next cycle", "–", steps.problem ?? "too few cycles, or without a feature or a rating"),
       isOver ? fact("Remaining cycles", "0", `below 70 % since cycle ${summary.end_of_life_cycle}`)
         : ahead.problem ? fact("Remaining cycles", "–", ahead.problem)
           : fact("Remaining cycles", cycles, ahead.is_reached ? `${range}, at 90 %` : `70 % is not reached within ${horizon.value}. ${range}`));
@@ -78,7 +78,7 @@ export async function battery(place, id) {
     for (const it of recorded.cycles) {
       if (it.is_usable) before = it.cycle_index;
       else {
-        const soh = Math.min(Math.max((it.discharge_capacity_ah ?? 0) / summary.rated_capacity_ah, 0), 1.2);
+        const soh = Math.min(Math.max((it.discharge_capacity_ah ?? 0) / (summary.rated_capacity_ah ?? Infinity), 0), 1.2);
         const same = found.get(`${before} ${it.reason}`);
         if (same) same.count += 1;
         else found.set(`${before} ${it.reason}`, { x: before + 0.5, y: soh, reason: it.reason, count: 1 });
@@ -171,7 +171,7 @@ export async function battery(place, id) {
   function curveTable() {
     return {
       head: ["cycle_index", "time_s", "voltage_v", "current_a", "temperature_c"],
-      rows: pair.flatMap((it) => it.time_s.map((t, k) => [it.cycle_index, t, it.voltage_v[k], it.current_a[k], it.temperature_c[k]])),
+      rows: pair.flatMap((it) => it.time_s.map((t, k) => [it.cycle_index, t, it.voltage_v[k], it.current_a[k], it.temperature_c?.[k]])),
     };
   }
 

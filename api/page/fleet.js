@@ -98,7 +98,8 @@ function flags(it) {
   if (it.last_soh != null && it.last_soh < 0.7) add("bad", "end of life", "Last SOH is below 70 %");
   else if (it.end_of_life?.cycles_low != null && it.end_of_life.cycles_low <= 50) add("warn", "70 % within 50 cycles?", "The early end of the interval is within 50 cycles");
   else if (it.last_soh != null && it.last_soh >= 0.8) add("good", "healthy", "Last SOH is 80 % or more");
-  if (!it.next_cycle) add("", "no window", "Too few cycles for the model's window, or no model");
+  if (it.rated_capacity_ah == null) add("", "not rated", "Without a rated capacity there is no state of health: load it again with --rated-capacity-ah");
+  else if (!it.next_cycle) add("", "no forecast", "Too few cycles for the model's window, a feature that it lacks, or no model");
   if (it.next_cycle?.unlike_training.length) add("warn", "unlike training", it.next_cycle.unlike_training.join(", "));
   if (it.discharges > it.cycles) add("", `${it.discharges - it.cycles} left out`, "Recorded discharges that are no usable cycles");
   return made;
