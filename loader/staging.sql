@@ -21,8 +21,15 @@ create table if not exists staging.source_file (
 alter table staging.source_file
 add column if not exists rated_capacity_ah double precision,
 add column if not exists cutoff_v double precision,
-add column if not exists reading text;
-create index if not exists source_file_sha256 on staging.source_file (sha256);
+add column if not exists full_charge_v double precision,
+add column if not exists ambient_temperature_c double precision,
+add column if not exists largest_current_a double precision,
+add column if not exists charge_limit_v double precision,
+add column if not exists reading text,
+add column if not exists fingerprint text,
+add column if not exists content text;
+drop index if exists staging.source_file_sha256;
+create index if not exists source_file_fingerprint on staging.source_file (fingerprint);
 comment on table staging.source_file is 'One row per battery: the file its recordings came from';
 comment on column staging.source_file.battery_id is 'Battery, as the file names it (B0005); the file''s own name where its layout has none (RW26)';
 comment on column staging.source_file.file_name is 'Name of the file, without its folder; within an archive, the way to it';
@@ -33,7 +40,13 @@ comment on column staging.source_file.procedure is 'Name of the test procedure, 
 comment on column staging.source_file.description is 'The file''s own description of the test';
 comment on column staging.source_file.rated_capacity_ah is 'Rated capacity, Ah, where the load said it';
 comment on column staging.source_file.cutoff_v is 'Reference cut-off, V, where the load said it';
-comment on column staging.source_file.reading is 'How the columns of a CSV or Parquet file were read; null for other files';
+comment on column staging.source_file.full_charge_v is 'A battery resting below this voltage has not been fully charged, V, where the load said it';
+comment on column staging.source_file.ambient_temperature_c is 'Ambient temperature, °C, where the load said it';
+comment on column staging.source_file.largest_current_a is 'Largest current of either sign, A: the size of a cell whose rating is not known; tables only';
+comment on column staging.source_file.charge_limit_v is 'Voltage at which its charger holds, V; tables only';
+comment on column staging.source_file.reading is 'What the command line said of the file';
+comment on column staging.source_file.fingerprint is 'What the rows depend on: bytes, reading and version of the reader, hexadecimal; null before there was one';
+comment on column staging.source_file.content is 'Checksum of the samples, rounded: the same in two exports of the same recordings, hexadecimal';
 comment on column staging.source_file.recordings is 'Recordings loaded from the file, a count';
 comment on column staging.source_file.samples is 'Samples over time in those recordings, a count';
 comment on column staging.source_file.loaded_at is 'When the load was committed';
@@ -55,21 +68,24 @@ create table if not exists staging.aging_recording (
     capacity_ah double precision,
     primary key (battery_id, recording_index)
 );
+alter table staging.aging_recording
+alter column date_vector drop not null,
+alter column temperature_measured_c drop not null;
 comment on table staging.aging_recording is 'One row per charge or discharge of NASA''s aging cells';
 comment on column staging.aging_recording.battery_id is 'Battery (B0005)';
 comment on column staging.aging_recording.recording_index is 'Position in the file, from 1; shared with aging_impedance';
 comment on column staging.aging_recording.recording_type is 'charge or discharge';
 comment on column staging.aging_recording.ambient_temperature_c is 'Ambient temperature as stated in the file, °C';
-comment on column staging.aging_recording.date_vector is 'Start: year, month, day, hour, minute, second with fraction';
+comment on column staging.aging_recording.date_vector is 'Start: year, month, day, hour, minute, second with fraction; null where it cannot be read';
 comment on column staging.aging_recording.time_s is 'Time since the start of the recording, s';
 comment on column staging.aging_recording.voltage_measured_v is 'Voltage at the battery, V';
 comment on column staging.aging_recording.current_measured_a is 'Current at the battery, A; negative on discharge';
-comment on column staging.aging_recording.temperature_measured_c is 'Temperature of the battery, °C';
+comment on column staging.aging_recording.temperature_measured_c is 'Temperature of the battery, °C; null without a sensor';
 comment on column staging.aging_recording.voltage_charge_v is 'Voltage at the charger, V; charges only';
 comment on column staging.aging_recording.current_charge_a is 'Current at the charger, A; charges only';
 comment on column staging.aging_recording.voltage_load_v is 'Voltage at the load, V; discharges only';
 comment on column staging.aging_recording.current_load_a is 'Current at the load, A, of no constant sign; discharges only';
-comment on column staging.aging_recording.capacity_ah is 'Capacity as the file states it, Ah; null where empty; discharges only';
+comment on column staging.aging_recording.capacity_ah is 'Capacity as the file states it, Ah; null where empty, NaN where the file has no such field; discharges only';
 
 create table if not exists staging.aging_impedance (
     battery_id text not null,
@@ -92,11 +108,12 @@ create table if not exists staging.aging_impedance (
     charge_transfer_resistance_im_ohm double precision,
     primary key (battery_id, recording_index)
 );
+alter table staging.aging_impedance alter column date_vector drop not null;
 comment on table staging.aging_impedance is 'One row per impedance sweep of NASA''s aging cells; re and im are real and imaginary parts';
 comment on column staging.aging_impedance.battery_id is 'Battery (B0005)';
 comment on column staging.aging_impedance.recording_index is 'Position in the file, from 1; shared with aging_recording';
 comment on column staging.aging_impedance.ambient_temperature_c is 'Ambient temperature as stated in the file, °C';
-comment on column staging.aging_impedance.date_vector is 'Start: year, month, day, hour, minute, second with fraction';
+comment on column staging.aging_impedance.date_vector is 'Start: year, month, day, hour, minute, second with fraction; null where it cannot be read';
 comment on column staging.aging_impedance.sense_current_re_a is 'Current in the sense branch, A, by frequency';
 comment on column staging.aging_impedance.sense_current_im_a is 'Current in the sense branch, A, by frequency';
 comment on column staging.aging_impedance.battery_current_re_a is 'Current in the battery branch, A, by frequency';
@@ -125,17 +142,21 @@ create table if not exists staging.randomized_step (
     temperature_c double precision [] not null,
     primary key (battery_id, recording_index)
 );
+alter table staging.randomized_step
+alter column date drop not null,
+alter column relative_time_s drop not null,
+alter column temperature_c drop not null;
 comment on table staging.randomized_step is 'One row per step of NASA''s randomized-usage cells';
 comment on column staging.randomized_step.battery_id is 'Battery (RW26), from the name of the file';
 comment on column staging.randomized_step.recording_index is 'Position in the file, from 1';
 comment on column staging.randomized_step.comment is 'What the step was for, in the file''s words';
 comment on column staging.randomized_step.step_type is 'C charge, D discharge or R rest';
-comment on column staging.randomized_step.date is 'Start, as the file writes it: 14-Nov-2014 17:25:43';
-comment on column staging.randomized_step.relative_time_s is 'Time since the start of the step, s; not strictly increasing everywhere';
+comment on column staging.randomized_step.date is 'Start, as the file writes it: 14-Nov-2014 17:25:43; null where it has none';
+comment on column staging.randomized_step.relative_time_s is 'Time since the start of the step, s; not strictly increasing everywhere; null where the file has no such field';
 comment on column staging.randomized_step.time_s is 'Time since the start of the experiment, s';
 comment on column staging.randomized_step.voltage_v is 'Voltage at the battery, V';
 comment on column staging.randomized_step.current_a is 'Current at the battery, A; positive on discharge';
-comment on column staging.randomized_step.temperature_c is 'Temperature of the battery, °C';
+comment on column staging.randomized_step.temperature_c is 'Temperature of the battery, °C; null without a sensor';
 
 create table if not exists staging.tabular_recording (
     battery_id text not null,
@@ -151,18 +172,26 @@ create table if not exists staging.tabular_recording (
     temperature_c double precision [] not null,
     primary key (battery_id, recording_index)
 );
+alter table staging.tabular_recording
+add column if not exists activity text,
+add column if not exists lead_in_s double precision,
+add column if not exists counted_ah double precision,
+alter column temperature_c drop not null;
 comment on table staging.tabular_recording is 'One row per charge, discharge or rest in a CSV or Parquet time series';
 comment on column staging.tabular_recording.battery_id is 'Battery, as a column, an option or the file''s own name says';
 comment on column staging.tabular_recording.recording_index is 'Position in time, from 1';
-comment on column staging.tabular_recording.recording_type is 'charge, discharge or rest, by the charge that flowed';
+comment on column staging.tabular_recording.recording_type is 'charge, discharge or rest, by the charge that flowed; a pulse belongs to what it interrupts';
 comment on column staging.tabular_recording.started_at_unix_s is 'Start, s since 1970-01-01 UTC; null where the file has no such column';
 comment on column staging.tabular_recording.cycle_count is 'Cycle as the cycler counts it; null where it does not';
 comment on column staging.tabular_recording.step_count is 'Step as the cycler counts it; null where it does not';
 comment on column staging.tabular_recording.ambient_temperature_c is 'Ambient temperature at the start, °C; null where not recorded';
+comment on column staging.tabular_recording.activity is 'characterisation where it cannot be compared with a discharge in use; else null';
+comment on column staging.tabular_recording.lead_in_s is 'Time from the start of the recording''s step to its first sample, s; null where not known';
+comment on column staging.tabular_recording.counted_ah is 'Charge that passed, as the cycler counted it, Ah; positive, null without a counter';
 comment on column staging.tabular_recording.time_s is 'Time since the start of the test, s';
 comment on column staging.tabular_recording.voltage_v is 'Voltage at the battery, V';
 comment on column staging.tabular_recording.current_a is 'Current at the battery, A; negative on discharge, whatever the file says';
-comment on column staging.tabular_recording.temperature_c is 'Temperature of the battery, else around it, °C; NaN where neither is recorded';
+comment on column staging.tabular_recording.temperature_c is 'Temperature of the battery, else around it, °C; null without a sensor';
 
 -- Arrays of floats hardly compress, and compressing them costs three times the rest of the load.
 do $$

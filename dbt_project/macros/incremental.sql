@@ -1,23 +1,29 @@
 {#-
-    Incremental by battery. The table battery_build holds, per model and battery, the checksum of the
-    file and of the project that its rows were built from; under the model 'staging', the files that
+    Incremental by battery. The table battery_fingerprint holds, per model and battery, the fingerprint of
+    the load and the checksum of the project that its rows were built from; under the model 'staging', the files that
     were there at the start of the run. The batteries that changed for a model are the difference
     between what its incremental parents, or else staging, were built from and what it was.
 -#}
-{% macro battery_build() -%}
-    {{ target.schema }}_intermediate.battery_build
+{% macro battery_fingerprint() -%}
+    {{ target.schema }}_intermediate.battery_fingerprint
 {%- endmacro %}
 
-{#- Checksum of the models, the seeds and the values of the variables that the models use. -#}
+{#- Checksum of the models, the seeds, the macros, and the values of the variables they use. -#}
 {% macro project_checksum() %}
     {% set parts = [] %}
     {% for node in graph.nodes.values() | sort(attribute="unique_id") %}
         {% if node.resource_type in ("model", "seed") %}
             {% do parts.append(node.checksum.checksum) %}
-            {% for name in modules.re.findall("var\\(.(\\w+).\\)", node.raw_code) %}
-                {% do parts.append(name ~ "=" ~ var(name)) %}
+            {% for name in modules.re.findall("var\\([\\x22\\x27](\\w+)", node.raw_code) %}
+                {% do parts.append(name ~ "=" ~ var(name, none)) %}
             {% endfor %}
         {% endif %}
+    {% endfor %}
+    {% for macro in context.get(project_name, {}).values() | sort(attribute="macro.unique_id") %}
+        {% do parts.append(macro.macro.macro_sql) %}
+        {% for name in modules.re.findall("var\\([\\x22\\x27](\\w+)", macro.macro.macro_sql) %}
+            {% do parts.append(name ~ "=" ~ var(name, none)) %}
+        {% endfor %}
     {% endfor %}
     {% do return(local_md5(parts | join(" "))) %}
 {% endmacro %}
@@ -25,14 +31,15 @@
 {#- At the start of a run: note the files that staging holds. -#}
 {% macro note_batteries() %}
     {% if execute and flags.WHICH in ("run", "build") %}
-        create table if not exists {{ battery_build() }} (
+        drop table if exists {{ target.schema }}_intermediate.battery_build;  -- its name until 0.1
+        create table if not exists {{ battery_fingerprint() }} (
             model text,
             battery_id text,
-            file_sha256 text not null,
+            fingerprint text not null,
             project text not null,
             primary key (model, battery_id)
         );
-        {{ note("staging", "select battery_id, sha256, '" ~ project_checksum() ~ "' from staging.source_file") }}
+        {{ note("staging", "select battery_id, coalesce(fingerprint, sha256), '" ~ project_checksum() ~ "' from staging.source_file") }}
     {% endif %}
 {% endmacro %}
 
@@ -44,20 +51,20 @@
 {% endmacro %}
 
 {% macro note(model_name, query) %}
-    delete from {{ battery_build() }}
+    delete from {{ battery_fingerprint() }}
     where
         model = '{{ model_name }}'
-        and (battery_id, file_sha256, project) not in ({{ query }});
-    insert into {{ battery_build() }} (model, battery_id, file_sha256, project)
+        and (battery_id, fingerprint, project) not in ({{ query }});
+    insert into {{ battery_fingerprint() }} (model, battery_id, fingerprint, project)
     select '{{ model_name }}', noted.* from ({{ query }}) as noted
     on conflict do nothing
 {% endmacro %}
 
 {#- What all these models were built from. -#}
 {% macro noted_for(models) -%}
-    select battery_id, file_sha256, project from {{ battery_build() }}
+    select battery_id, fingerprint, project from {{ battery_fingerprint() }}
     where model in ('{{ models | join("', '") }}')
-    group by battery_id, file_sha256, project
+    group by battery_id, fingerprint, project
     having count(*) = {{ models | length }}
 {%- endmacro %}
 
@@ -80,7 +87,7 @@
     {% if not is_full and execute and config.get("materialized") == "incremental" %}
         {% set built = run_query(
             "select coalesce(bool_and(project = '" ~ project_checksum() ~ "'), false) from "
-            ~ battery_build() ~ " where model = '" ~ this.identifier ~ "'"
+            ~ battery_fingerprint() ~ " where model = '" ~ this.identifier ~ "'"
         ) %}
         {% set is_full = not built.rows[0][0] %}
     {% endif %}

@@ -8,18 +8,23 @@
     case when {{ temperature }} between -60 and 150 then {{ temperature }} end
 {%- endmacro %}
 
-{#- A resistance, ohm, or null: no cell here is below zero or above the limit, lost contacts are. -#}
-{% macro plausible(resistance) -%}
+{#-
+    A resistance, ohm, or null: no cell is below zero or above the limit, lost contacts are. `size_a`
+    is the current that empties the cell in an hour, A.
+-#}
+{% macro plausible(resistance, size_a) -%}
     case
-        when {{ resistance }} > 0 and {{ resistance }} < {{ var('maximum_resistance_ohm') }}
+        when
+            {{ resistance }} > 0
+            and {{ resistance }} < {{ var('maximum_resistance_drop_v') }} / {{ size_a }}
             then {{ resistance }}
     end
 {%- endmacro %}
 
-{#- Hours from one timestamp to another; null where the clock runs back by more than its second. -#}
+{#- Hours from one timestamp to another; null where the clock runs back by more than its second, or by ten years ahead. -#}
 {% macro hours_between(start, finish) -%}
     case
-        when {{ finish }} - {{ start }} >= interval '-1 second'
+        when {{ finish }} - {{ start }} between interval '-1 second' and interval '10 years'
             then greatest(extract(epoch from {{ finish }} - {{ start }})::float8 / 3600, 0)
     end
 {%- endmacro %}

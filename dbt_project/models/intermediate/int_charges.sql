@@ -7,6 +7,12 @@ recordings as (
 
 ),
 
+batteries as (
+
+    select * from {{ ref('int_batteries') }}
+
+),
+
 recording_order as (
 
     select * from {{ ref('int_recording_order') }}
@@ -18,12 +24,24 @@ charges as (
     select
         recordings.*,
         recording_order.discharge_index,
-        cardinality(recordings.time_s) as samples
+        batteries.size_a,
+        {{ var('charge_limit_share') }} * batteries.charge_limit_v as limit_v,
+        {{ var('charge_limit_fault') }} * batteries.charge_limit_v as fault_v,
+        cardinality(recordings.time_s) as samples,
+        sampling.gap_s,
+        sampling.usual_s,
+        case
+            when recordings.lead_in_s <= coalesce(sampling.gap_s, sampling.longest_s)
+                then recordings.lead_in_s
+        end as lead_s
     from recordings
     inner join recording_order
         on
             recordings.battery_id = recording_order.battery_id
             and recordings.recording_index = recording_order.recording_index
+    inner join batteries
+        on recordings.battery_id = batteries.battery_id
+    cross join lateral ({{ sampling('recordings') }}) as sampling
     where recordings.recording_type = 'charge'
 
 ),
@@ -34,29 +52,45 @@ integrated as (
     select
         charges.battery_id,
         charges.discharge_index,
-        charging.charge_as,
-        charging.charge_on_s,
+        charging.charge_as - lead.lead_s * charges.current_a[1] as charge_as,
+        charging.charge_on_s - lead.lead_s as charge_on_s,
         coalesce(charging.limit_s, charging.charge_off_s) as limit_s,
-        charging.charge_off_s
+        charging.charge_off_s,
+        charging.skipped_s
     from charges
+    cross join
+        lateral (
+            select
+                sum(dt * (i1 + i0)) / -2 as charge_as,
+                min(t0) as charge_on_s,
+                min(t0) filter (where v0 between charges.limit_v and charges.fault_v) as limit_s,
+                max(t1) as charge_off_s,
+                sum(t1 - t0 - dt) as skipped_s
+            from (
+                select
+                    *,
+                    {{ counted('charges') }} as dt
+                from
+                    unnest(
+                        charges.time_s[2:charges.samples],
+                        charges.time_s[1:charges.samples - 1],
+                        charges.current_a[2:charges.samples],
+                        charges.current_a[1:charges.samples - 1],
+                        charges.voltage_v[1:charges.samples - 1]
+                    ) as samples (t1, t0, i1, i0, v0)
+            ) as samples
+            where
+                (i1 < -{{ var('rest_c_rate') }} * charges.size_a or i1 = 'NaN')
+                and (i0 < -{{ var('rest_c_rate') }} * charges.size_a or i0 = 'NaN')
+        ) as charging
     cross join lateral (
         select
-            sum((t1 - t0) * (i1 + i0)) / -2 as charge_as,
-            min(t0) as charge_on_s,
-            min(t0) filter (where v0 between {{ var('charge_limit_v') }} and 5) as limit_s,
-            max(t1) as charge_off_s
-        from
-            unnest(
-                charges.time_s[2:charges.samples],
-                charges.time_s[1:charges.samples - 1],
-                charges.current_a[2:charges.samples],
-                charges.current_a[1:charges.samples - 1],
-                charges.voltage_v[1:charges.samples - 1]
-            ) as samples (t1, t0, i1, i0, v0)
-        where
-            (i1 < -{{ var('charge_current_a') }} or i1 = 'NaN')
-            and (i0 < -{{ var('charge_current_a') }} or i0 = 'NaN')
-    ) as charging
+            case
+                when charging.charge_on_s = charges.time_s[1] and charges.lead_s >= 0
+                    then charges.lead_s
+                else 0
+            end as lead_s
+    ) as lead
 
 ),
 
@@ -67,7 +101,7 @@ final as (
         battery_id,
         discharge_index,
         sum(charge_as) / 3600 as charge_capacity_ah,
-        sum(limit_s - charge_on_s) as cc_charge_time_s,
+        sum(limit_s - charge_on_s) - sum(skipped_s) as cc_charge_time_s,
         sum(charge_off_s - limit_s) as cv_charge_time_s
     from integrated
     group by battery_id, discharge_index

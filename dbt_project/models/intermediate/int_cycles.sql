@@ -52,7 +52,7 @@ final as (
         aged.temperature_rise_c,
         aged.ambient_temperature_c,
         {{ finite('aged.voltage_at_load_on_v') }} as voltage_at_load_on_v,
-        {{ plausible('aged.ohmic_resistance_ohm') }} as ohmic_resistance_ohm,
+        {{ plausible('aged.ohmic_resistance_ohm', 'aged.size_a') }} as ohmic_resistance_ohm,
         impedance.internal_resistance_ohm,
         impedance.charge_transfer_resistance_ohm,
         charges.charge_capacity_ah,

@@ -16,28 +16,38 @@ integrated as (
     from discharges
     cross join lateral (
         select
-            sum((t1 - t0) * (i1 + i0)) / 2 as whole_charge_as,
-            sum((t1 - t0) * (i1 + i0)) filter (where n < last_sample) / 2 as charge_as,
-            sum((t1 - t0) * (i1 * v1 + i0 * v0)) filter (where n < last_sample) / 2 as energy_ws,
-            sum((t1 - t0) * (i1 + i0)) filter (where n between load_on and last_sample - 1)
+            sum(dt * (i1 + i0)) / 2 as whole_charge_as,
+            sum(dt * (i1 + i0)) filter (where n < last_sample) / 2 as charge_as,
+            sum(dt * (i1 * v1 + i0 * v0)) filter (where n < last_sample) / 2 as energy_ws,
+            sum(dt * (i1 + i0)) filter (where n between load_on and last_sample - 1)
             / 2 as loaded_charge_as,
-            sum((t1 - t0) * (v1 + v0)) filter (where n between load_on and last_sample - 1)
+            sum(dt * (v1 + v0)) filter (where n between load_on and last_sample - 1)
             / 2 as voltage_vs,
-            sum(t1 - t0) filter (where n between load_on and last_sample - 1) as loaded_s,
-            min(least(v1, v0)) filter (where n >= load_on) as min_voltage_v
-        from
-            unnest(
-                discharges.time_s[2:discharges.load_off],
-                discharges.time_s[1:discharges.load_off - 1],
-                discharges.current_a[2:discharges.load_off],
-                discharges.current_a[1:discharges.load_off - 1],
-                discharges.voltage_v[2:discharges.load_off],
-                discharges.voltage_v[1:discharges.load_off - 1]
-            ) with ordinality as samples (t1, t0, i1, i0, v1, v0, n)
+            sum(dt) filter (where n between load_on and last_sample - 1) as loaded_s,
+            min(least(v1, v0)) filter (where n >= load_on) as min_voltage_v,
+            sum(t1 - t0 - dt) filter (where n between load_on and last_sample - 1) as skipped_s,
+            max(v0 - v1) filter (
+                where n between load_on and last_sample - 1 and t1 - t0 > discharges.gap_s
+            ) as gap_fall_v
+        from (
+            select
+                *,
+                {{ counted('discharges') }} as dt
+            from
+                unnest(
+                    discharges.time_s[2:discharges.load_off],
+                    discharges.time_s[1:discharges.load_off - 1],
+                    discharges.current_a[2:discharges.load_off],
+                    discharges.current_a[1:discharges.load_off - 1],
+                    discharges.voltage_v[2:discharges.load_off],
+                    discharges.voltage_v[1:discharges.load_off - 1]
+                ) with ordinality as samples (t1, t0, i1, i0, v1, v0, n)
+        ) as samples
     ) as trapezoids
 
 ),
 
+-- what flowed from the start of the step to the first sample, where the load was on from the start
 final as (
 
     select
@@ -50,8 +60,14 @@ final as (
         rated_capacity_ah,
         cutoff_v,
         full_charge_v,
+        size_a,
         is_charge_recorded,
         is_capacity_recorded,
+        is_out_of_order,
+        is_undated,
+        recorded_capacity_ah,
+        counted_ah,
+        temperature_c is not null as has_sensor,
         cut_off is not null as is_cut_off_reached,
         last_sample - load_on + 1 as samples,
         voltage_v[load_on] as voltage_at_load_on_v,
@@ -60,14 +76,17 @@ final as (
         current_a[load_on] - case when load_on > 1 then current_a[load_on - 1] else 0 end
             as step_a,
         voltage_v[last_sample] as last_voltage_v,
-        time_s[load_on] as load_on_s,
+        time_s[load_on] - lead_s as load_on_s,
         time_s[last_sample] as load_off_s,
-        whole_charge_as,
-        charge_as,
-        energy_ws,
-        loaded_charge_as,
-        voltage_vs,
-        loaded_s,
+        whole_charge_as + lead_s * current_a[1] as whole_charge_as,
+        charge_as + lead_s * current_a[1] as charge_as,
+        energy_ws + lead_s * current_a[1] * voltage_v[1] as energy_ws,
+        loaded_charge_as + lead_s * current_a[1] as loaded_charge_as,
+        voltage_vs + lead_s * voltage_v[1] as voltage_vs,
+        loaded_s + lead_s as loaded_s,
+        coalesce(skipped_s, 0) as skipped_s,
+        gap_fall_v is not null as has_gap,
+        coalesce(gap_fall_v > {{ var('gap_factor') }} * usual_fall_v, false) as has_lost_charge,
         min_voltage_v,
         {{ sensible('temperature_c[load_on]') }} as temperature_at_load_on_c,
         (

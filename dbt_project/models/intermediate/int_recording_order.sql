@@ -15,10 +15,9 @@ timed as (
         recording_type,
         activity,
         cycle_count,
-        started_at,
-        started_at + make_interval(
-            secs => {{ finite('time_s[cardinality(time_s)] - time_s[1]') }}
-        ) as ended_at,
+        begins_at,
+        begins_at + {{ seconds('time_s[cardinality(time_s)] - time_s[1]') }} as ended_at,
+        count(begins_at) over (partition by battery_id) > 0 as is_dated_battery,
         voltage_v[cardinality(voltage_v)] as last_voltage_v,
         count(*) filter (where recording_type = 'charge') over earlier as charges
     from recordings
@@ -38,7 +37,8 @@ stepped as (
             or cycle_count is distinct from lag(cycle_count) over same_type
         ) as is_first_step,
         lag(last_voltage_v) over earlier as voltage_before_v,
-        lag(ended_at) over earlier as before_ended_at
+        lag(ended_at) over earlier as before_ended_at,
+        coalesce(begins_at < lag(begins_at) over earlier, false) as is_out_of_order
     from timed
     window
         earlier as (partition by battery_id order by recording_index),
@@ -67,12 +67,14 @@ final as (
             else discharges + 1
         end::int as discharge_index,
         recording_type,
-        started_at,
+        begins_at,
         ended_at,
+        is_out_of_order,
+        begins_at is null and is_dated_battery as is_undated,
         charges > 0 as is_charge_recorded,
         -- hours later the voltage is another
         case
-            when started_at - before_ended_at < interval '1 minute' then voltage_before_v
+            when begins_at - before_ended_at < interval '1 minute' then voltage_before_v
         end as voltage_before_v
     from counted
 

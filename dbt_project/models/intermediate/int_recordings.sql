@@ -18,7 +18,8 @@ tabular as (
 
 ),
 
--- every layout ends here, in one shape: a new one is one more branch
+-- every layout ends here, in one shape: a new one is one more branch; begins_at of a table counts
+-- from the start of the test, because dates are often whole seconds
 united as (
 
     select
@@ -28,8 +29,12 @@ united as (
         'cycling' as activity,
         recording_index as cycle_count,
         started_at,
+        started_at as begins_at,
         ambient_temperature_c,
         coalesce(recorded_capacity_ah, 0) > 0 as is_capacity_recorded,
+        recorded_capacity_ah,
+        null::float8 as counted_ah,
+        null::float8 as lead_in_s,
         time_s,
         voltage_v,
         current_a,
@@ -45,8 +50,12 @@ united as (
         activity,
         null as cycle_count,
         started_at,
+        started_at as begins_at,
         null as ambient_temperature_c,
         true as is_capacity_recorded,
+        null as recorded_capacity_ah,
+        null as counted_ah,
+        null as lead_in_s,
         time_s,
         voltage_v,
         current_a,
@@ -59,11 +68,15 @@ united as (
         battery_id,
         recording_index,
         recording_type,
-        'cycling' as activity,
+        activity,
         cycle_count,
         started_at,
+        timestamp 'epoch' + {{ seconds('time_s[1]') }} as begins_at,
         ambient_temperature_c,
         true as is_capacity_recorded,
+        null as recorded_capacity_ah,
+        counted_ah,
+        lead_in_s,
         time_s,
         voltage_v,
         current_a,

@@ -11,11 +11,12 @@ bounded as (
     select
         battery_id,
         discharge_index,
-        min(started_at) filter (where recording_type = 'discharge') as started_at,
+        min(begins_at) filter (where recording_type = 'discharge') as begins_at,
         max(ended_at) filter (where recording_type = 'discharge') as ended_at,
-        min(started_at) filter (where recording_type = 'charge') as charge_started_at,
-        sum(ended_at - started_at) filter (where recording_type = 'charge') as charging
+        min(begins_at) filter (where recording_type = 'charge') as charge_begins_at,
+        sum(ended_at - begins_at) filter (where recording_type = 'charge') as charging
     from recording_order
+    where not is_out_of_order
     group by battery_id, discharge_index
 
 ),
@@ -34,9 +35,9 @@ final as (
     select
         battery_id,
         discharge_index,
-        {{ hours_between('last_ended_at', 'started_at') }} as rest_hours,
-        {{ hours_between('last_ended_at', 'charge_started_at') }} as rest_after_hours,
-        {{ hours_between('(charge_started_at + charging)', 'started_at') }} as rest_before_hours
+        {{ hours_between('last_ended_at', 'begins_at') }} as rest_hours,
+        {{ hours_between('last_ended_at', 'charge_begins_at') }} as rest_after_hours,
+        {{ hours_between('(charge_begins_at + charging)', 'begins_at') }} as rest_before_hours
     from paired
 
 )

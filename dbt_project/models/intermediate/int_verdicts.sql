@@ -6,6 +6,12 @@ discharges as (
 
 ),
 
+rules as (
+
+    select * from {{ ref('quality_rule') }}
+
+),
+
 -- the first rule that applies decides
 judged as (
 
@@ -20,7 +26,6 @@ judged as (
             when
                 'NaN' in (discharge_capacity_ah, avg_voltage_load_v, time_to_discharge_s)
                 then 'not_finite'
-            when max_temperature_c is null then 'no_temperature'
             when rest_voltage_v < full_charge_v then 'not_fully_charged'
             when not is_capacity_recorded then 'no_capacity'
             when
@@ -32,8 +37,13 @@ judged as (
             when activity = 'random walk' then 'kept_random_walk'
             when not is_charge_recorded then 'kept_charge_not_recorded'
             when
-                last_voltage_v > cutoff_v + {{ var('cutoff_tolerance_v') }}
+                last_voltage_v > cutoff_v * (1 + {{ var('cutoff_tolerance') }})
                 then 'kept_stopped_above_cut_off'
+            when has_lost_charge then 'kept_charge_lost_in_a_gap'
+            when is_out_of_order then 'kept_out_of_time_order'
+            when is_undated then 'kept_without_a_date'
+            when has_sensor and max_temperature_c is null then 'no_temperature'
+            when has_gap then 'kept_across_a_gap'
             else 'kept'
         end as merit
     from discharges
@@ -43,10 +53,16 @@ judged as (
 final as (
 
     select
-        *,
+        judged.*,
         fault is null as is_usable,
         coalesce(fault, merit) as reason,
-        case when fault is null and merit = 'kept' then soh end as soh_target,
+        case when rules.has_ground_truth then soh end as soh_target,
+        -- NASA counts down to the cut-off, a cycler whole records
+        coalesce(recorded_capacity_ah, counted_ah) as stated_capacity_ah,
+        case
+            when recorded_capacity_ah > 0 then discharge_capacity_ah / recorded_capacity_ah - 1
+            when counted_ah > 0 then discharged_ah / counted_ah - 1
+        end as capacity_deviation,
         case
             when fault is null
                 then
@@ -55,6 +71,8 @@ final as (
                     )::int
         end as cycle_index
     from judged
+    inner join rules
+        on coalesce(judged.fault, judged.merit) = rules.reason
 
 )
 

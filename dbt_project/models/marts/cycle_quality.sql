@@ -18,6 +18,8 @@ final as (
         started_at,
         samples,
         discharge_capacity_ah,
+        stated_capacity_ah as recorded_capacity_ah,
+        capacity_deviation,
         is_usable,
         reason::varchar as reason
     from discharges

@@ -6,6 +6,12 @@ source as (
 
 ),
 
+layouts as (
+
+    select * from {{ ref('layout_default') }}
+
+),
+
 renamed as (
 
     select
@@ -17,9 +23,11 @@ renamed as (
         -- a fit that failed is complex, or has lost contact
         coalesce(electrolyte_resistance_im_ohm, 0) = 0
         and coalesce(charge_transfer_resistance_im_ohm, 0) = 0
-        and coalesce({{ plausible('electrolyte_resistance_re_ohm') }}, 0) > 0
-        and coalesce({{ plausible('charge_transfer_resistance_re_ohm') }}, 0) > 0 as is_plausible
+        and coalesce({{ plausible('electrolyte_resistance_re_ohm', 'size_a') }}, 0) > 0
+        and coalesce({{ plausible('charge_transfer_resistance_re_ohm', 'size_a') }}, 0) > 0
+            as is_plausible
     from source
+    cross join (select rated_capacity_ah as size_a from layouts where layout = 'aging') as cell
 
 )
 

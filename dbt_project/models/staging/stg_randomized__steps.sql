@@ -18,12 +18,12 @@ renamed as (
         source.battery_id,
         source.recording_index,
         lower(trim(source.comment)) as comment,
-        case source.step_type
+        case upper(left(trim(source.step_type), 1))
             when 'C' then 'charge'
             when 'D' then 'discharge'
             when 'R' then 'rest'
-        end as recording_type,
-        to_timestamp(source.date, 'DD-Mon-YYYY HH24:MI:SS')::timestamp as started_at,
+        end as stated_type,
+        {{ timestamp_from_text('source.date') }} as started_at,
         source.time_s,
         source.voltage_v,
         source.current_a,
@@ -35,8 +35,30 @@ renamed as (
 classified as (
 
     select
-        renamed.*,
-        activities.activity
+        renamed.battery_id,
+        renamed.recording_index,
+        renamed.comment,
+        -- where the type does not say, the comment does, or else the current
+        coalesce(
+            renamed.stated_type,
+            activities.recording_type,
+            case
+            (
+                select sign(round(avg(current_a)::numeric, 2))
+                from unnest(renamed.current_a) as samples (current_a)
+                where current_a between -1000 and 1000
+            )
+                when 1 then 'discharge'
+                when -1 then 'charge'
+                else 'rest'
+            end
+        ) as recording_type,
+        activities.activity,
+        renamed.started_at,
+        renamed.time_s,
+        renamed.voltage_v,
+        renamed.current_a,
+        renamed.temperature_c
     from renamed
     left join activities
         on renamed.comment = activities.comment

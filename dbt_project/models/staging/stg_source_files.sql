@@ -5,6 +5,10 @@ select
     sha256,
     rated_capacity_ah,
     cutoff_v,
+    full_charge_v,
+    ambient_temperature_c,
+    largest_current_a,
+    charge_limit_v,
     recordings,
     samples,
     loaded_at

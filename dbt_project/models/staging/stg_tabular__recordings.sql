@@ -12,8 +12,14 @@ renamed as (
         battery_id,
         recording_index,
         recording_type,
+        coalesce(activity, 'cycling') as activity,
         cycle_count,
-        to_timestamp(started_at_unix_s) at time zone 'utc' as started_at,
+        case
+            when abs(started_at_unix_s) < 1e11
+                then to_timestamp(started_at_unix_s) at time zone 'utc'
+        end as started_at,
+        lead_in_s,
+        counted_ah,
         ambient_temperature_c,
         time_s,
         voltage_v,

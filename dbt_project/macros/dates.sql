@@ -1,0 +1,54 @@
+{#- A MATLAB date vector [year, month, day, hour, minute, second] as a timestamp; null where it is none. -#}
+{% macro timestamp_from(date_vector) -%}
+    {%- set parts = [] -%}
+    {%- for at in range(1, 7) -%} {%- do parts.append(date_vector ~ "[" ~ at ~ "]") -%} {%- endfor -%}
+    {{ timestamp_of(*parts) }}
+{%- endmacro %}
+
+{#- A text like 14-Nov-2014 17:25:43 as a timestamp; null where it is none. -#}
+{% macro timestamp_from_text(text) -%}
+    {%- set parts -%}
+        regexp_match({{ text }}, '^\s*(\d{1,2})-([A-Za-z]{3})[a-z]*-(\d{4})\s+(\d{1,2}):(\d{2}):(\d{2}(?:\.\d+)?)\s*$')
+    {%- endset -%}
+    {%- set month -%}
+        array_position(
+            '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}'::text [], lower(({{ parts }})[2])
+        )
+    {%- endset -%}
+    {{ timestamp_of(
+        "(" ~ parts ~ ")[3]::float8", month, "(" ~ parts ~ ")[1]::float8",
+        "(" ~ parts ~ ")[4]::float8", "(" ~ parts ~ ")[5]::float8", "(" ~ parts ~ ")[6]::float8"
+    ) }}
+{%- endmacro %}
+
+{#- Six numbers as a timestamp; null where there is no such moment: make_timestamp would stop the run. -#}
+{% macro timestamp_of(year, month, day, hour, minute, second) -%}
+    case
+        when
+            {{ year }} between 1 and 9999
+            and {{ month }} between 1 and 12
+            and {{ day }} between 1 and 31
+            and {{ hour }} between 0 and 23
+            and {{ minute }} between 0 and 59
+            and {{ second }} >= 0
+            and {{ second }} < 61
+            then
+                case
+                    when
+                        {{ day }}::int <= extract(
+                            day from make_date(
+                                ({{ year }})::int, ({{ month }})::int, 1
+                            ) + interval '1 month - 1 day'
+                        )
+                        then make_timestamp(
+                            ({{ year }})::int, ({{ month }})::int, ({{ day }})::int,
+                            ({{ hour }})::int, ({{ minute }})::int, {{ second }}
+                        )
+                end
+    end
+{%- endmacro %}
+
+{#- Seconds as an interval; null where no test lasts as long: make_interval would stop the run. -#}
+{% macro seconds(number) -%}
+    case when abs({{ number }}) < 1e11 then make_interval(secs => {{ number }}) end
+{%- endmacro %}
