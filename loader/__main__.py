@@ -36,6 +36,10 @@ def _run(given: list[str]) -> int:
         from loader import status
 
         return status.main(given[1:])
+    if given[:1] == ["inspect"]:
+        from loader import inspect
+
+        return inspect.main(given[1:])
     if given[:1] == ["download"]:
         from loader import download
 
@@ -45,25 +49,30 @@ def _run(given: list[str]) -> int:
 
 def _load(arguments: list[str]) -> int:
     options = parse(arguments)
-    pool.start("loader.load")  # its imports take place while this process does its own
+    files = sources.find(options.paths)
+    # Imported there while this process does its own work, and once for all workers.
+    pool.start("loader.load", *sources.imports(files))
     from loader import load
 
-    files = sources.find(options.paths)
     with closing(database.connect()) as server:
         since = None if options.dry_run else staging.prepare(server)
     outcomes = load.run(
-        sources.expand(files, together=options.mapping.names_batteries),
-        load.Order(database.url(), options.mapping, since),
+        sources.expand(files, together=options.reading.names_batteries),
+        load.Order(database.url(), options.reading, since),
         options.jobs,
     )
     done, failures = 0, []
     with closing(outcomes), tqdm(unit="file", disable=not sys.stderr.isatty()) as progress:
         for outcome in outcomes:
             progress.update()
-            done += 1
+            for note in outcome.notes:
+                progress.write(f"{outcome.shown}: {note}", file=sys.stderr)
             if outcome.failure is None:
-                progress.write(f"{outcome.shown}: {outcome.said}")
+                if outcome.said:
+                    done += 1
+                    progress.write(f"{outcome.shown}: {outcome.said}")
                 continue
+            done += 1
             failures.append(f"{outcome.shown}: {outcome.failure}")
             if outcome.is_fatal:
                 failures.append("the database failed: load again to complete what is missing")
@@ -71,6 +80,9 @@ def _load(arguments: list[str]) -> int:
                 break
     for failure in failures:
         print(failure, file=sys.stderr)
+    if not done:
+        print("nothing was loaded: no recordings in what was named", file=sys.stderr)
+        return 1
     if failures and not outcome.is_fatal:
         print(f"{len(failures)} of {done} files were not loaded", file=sys.stderr)
     return 1 if failures else 0

@@ -1,23 +1,23 @@
 """Zip archives, and archives within them, member by member and without unpacking to disk."""
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import IO
 
 from loader.battery import LoaderError
+from loader.part import STRONGEST
 
 SIGNATURE = b"PK\x03\x04"
 # NASA's archives: 2 deep, no member over 200 MB. Deflate cannot honestly do much for recordings.
 DEEPEST = 3
 LARGEST = 2 << 30
-STRONGEST = 100  # inflated size ÷ compressed size
 
 
 def members(
-    file: IO[bytes], suffix: str, depth: int = 1
+    file: IO[bytes], wanted: Callable[[str], bool], depth: int = 1
 ) -> Iterator[tuple[str, bytes | LoaderError]]:
-    """Yield path and content of each member that ends in `suffix`; a path tells the inner archive.
+    """Yield path and content of each member whose path is `wanted`; it tells the inner archive.
 
     `file` must be seekable. A member that is refused or broken comes with the reason instead of
     its content, and an archive that cannot be listed with the path ''.
@@ -26,15 +26,15 @@ def members(
         with zipfile.ZipFile(file) as archive:
             for member in archive.infolist():
                 is_archive = member.filename.lower().endswith(".zip")
-                if not is_archive and not member.filename.lower().endswith(suffix):
+                if member.is_dir() or not wanted(member.filename):
                     continue
-                if reason := _refusal(member, depth + is_archive):
+                if reason := refusal(member, depth + is_archive):
                     yield member.filename, LoaderError(reason)
                 elif is_archive:
                     # Read through, and again for what lies before: slower than a copy in memory,
                     # and as small for an archive of any size.
                     with archive.open(member) as inner:
-                        for path, content in members(inner, suffix, depth + 1):
+                        for path, content in members(inner, wanted, depth + 1):
                             yield f"{member.filename}/{path}".rstrip("/"), content
                 else:
                     yield member.filename, _content(archive, member)
@@ -53,7 +53,8 @@ def _broken(error: Exception) -> LoaderError:
     return LoaderError(f"not a readable zip archive, or cut short ({' '.join(str(error).split())})")
 
 
-def _refusal(member: zipfile.ZipInfo, depth: int) -> str | None:
+def refusal(member: zipfile.ZipInfo, depth: int) -> str | None:
+    """Say why a member is not to be opened; None where it may be."""
     path = PurePosixPath(member.filename.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or path.drive or path.parts[0].endswith(":"):
         return "refused: its name leads out of the archive"

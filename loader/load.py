@@ -1,19 +1,22 @@
 """Load sources in parallel: each is read, and written in a transaction of its own, by a worker."""
 
-from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache, partial
 from typing import NamedTuple
 
+import numpy as np
 import psycopg2
 from psycopg2.extensions import connection
 
 import database
-from loader import matlab, pool, staging
+from loader import pool, readers, staging
 from loader.battery import Battery, LoaderError
-from loader.mapping import Mapping
+from loader.reading import Reading
 from loader.sources import Refused, Source
+
+ABSURD = 1e15
 
 
 class Outcome(NamedTuple):
@@ -22,6 +25,7 @@ class Outcome(NamedTuple):
     shown: str
     said: str | None
     failure: str | None = None
+    notes: tuple[str, ...] = ()
     is_fatal: bool = False  # the database is at fault: the other sources would fare no better
 
 
@@ -30,7 +34,7 @@ class Order:
     """What a worker needs to know to load any source."""
 
     url: str
-    mapping: Mapping
+    reading: Reading
     since: datetime | None  # when this load began, on the server's clock; None writes nothing
 
 
@@ -43,7 +47,10 @@ def run(
     def readable() -> Iterator[Source]:
         for source in sources:
             if isinstance(source, Refused):
-                refused.append(Outcome(source.shown, None, source.reason))
+                passed = ("passed over: " + source.reason,) if source.is_passed else ()
+                refused.append(
+                    Outcome(source.shown, None, None if passed else source.reason, passed)
+                )
             else:
                 yield source
 
@@ -59,7 +66,8 @@ def run(
 def load(order: Order, source: Source) -> Outcome:
     """Load one source; whatever goes wrong with it is in the outcome. Runs in a worker."""
     try:
-        return Outcome(source.shown, _load(_connected(order.url), order, source))
+        said, notes = _load(_connected(order.url), order, source)
+        return Outcome(source.shown, said, notes=notes)
     except LoaderError as error:
         return Outcome(source.shown, None, str(error))
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
@@ -87,33 +95,65 @@ def _connection(url: str) -> connection:
     return psycopg2.connect(url, application_name="battery-forecast")
 
 
-def _load(server: connection, order: Order, source: Source) -> str:
-    reading = repr(order.mapping) if source.is_tabular else None
-    origin = staging.Origin(source.file_name, source.sha256(), source.size_bytes(), reading)
+def _load(server: connection, order: Order, source: Source) -> tuple[str, tuple[str, ...]]:
+    reading = repr(order.reading)
+    origin = staging.Origin.of(source.file_name, source.sha256(), source.size_bytes(), reading)
     loaded = staging.find(server, origin)
     if not loaded and order.since:
-        written = staging.write(server, _read(source, order.mapping), origin, order.since)
+        written = staging.write(server, _read(source, order.reading), origin, order.since)
         if written is not None:
             return _told(written)
         loaded = staging.find(server, origin)  # by another loader, meanwhile
     if loaded:
-        return f"nothing to do, loaded as {loaded.battery_id} from {loaded.file_name}"
-    return "would load " + _told(map(staging.Written.of, _read(source, order.mapping)))
+        return f"nothing to do, loaded as {loaded.battery_id} from {loaded.file_name}", ()
+    said, notes = _told(list(map(staging.Written.of, _read(source, order.reading))))
+    return f"would load {said}", notes
 
 
-def _told(written: Iterable[staging.Written]) -> str:
-    return "; ".join(
-        f"{it.battery_id}: {it.recordings:,} recordings, {it.samples:,} samples" for it in written
+def _told(written: Sequence[staging.Written]) -> tuple[str, tuple[str, ...]]:
+    """What was loaded, in one line, and what there is to be noted of it."""
+    said = "; ".join(
+        f"nothing to do, {it.battery_id} is loaded with the same recordings from {it.twin}"
+        if it.twin
+        else f"{it.battery_id}: {it.recordings:,} recordings, {it.discharges:,} discharges, "
+        f"{it.samples:,} samples"
+        for it in written
     )
+    notes = []
+    for it in written:
+        own = [] if it.twin else list(it.notes)
+        if not it.discharges and not any(note.startswith("warning") for note in own):
+            own.append("warning: no discharge in it: are these the recordings of a whole test?")
+        notes += [f"{it.battery_id}: {note}" if len(written) > 1 else note for note in own]
+    return said, tuple(notes)
 
 
-def _read(source: Source, mapping: Mapping) -> Iterator[Battery]:
+def _read(source: Source, reading: Reading) -> Iterator[Battery]:
     if not source.size_bytes():
         raise LoaderError("the file is empty")
-    if source.is_tabular:
-        from loader import tabular  # DuckDB is slow to import
+    for battery in readers.reader(source.reader).read(source.parts, reading):
+        _refuse_absurd(battery)
+        # What the user says of a battery goes before what its reader knows of the data set.
+        yield replace(
+            battery,
+            rated_capacity_ah=reading.rated_capacity_ah or battery.rated_capacity_ah,
+            cutoff_v=reading.cutoff_v or battery.cutoff_v,
+            full_charge_v=reading.full_charge_v or battery.full_charge_v,
+            ambient_temperature_c=battery.ambient_temperature_c
+            if reading.ambient_temperature_c is None
+            else reading.ambient_temperature_c,
+        )
 
-        yield from tabular.read(source.files, source.stem, mapping)
-    else:
-        content = source.content
-        yield matlab.read(source.files[0].read_bytes() if content is None else content, source.stem)
+
+def _refuse_absurd(battery: Battery) -> None:
+    """Refuse finite numbers that no instrument gives: arithmetic on them would overflow."""
+    for rows in battery.tables.values():
+        for number, row in enumerate(rows, start=1):
+            for name, values in zip(row._fields, row, strict=True):
+                if isinstance(values, np.ndarray) and values.size:
+                    largest = np.fmax.reduce(np.abs(values))
+                    if largest > ABSURD and (np.abs(values[np.isfinite(values)]) > ABSURD).any():
+                        raise LoaderError(
+                            f"{battery.battery_id}, recording {number}: {name} holds "
+                            f"{largest:.3g}, which nothing measures"
+                        )

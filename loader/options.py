@@ -5,12 +5,17 @@ import os
 from dataclasses import dataclass
 from typing import NoReturn
 
-from loader.mapping import COLUMNS, Mapping
+from loader.readers.units import unit as is_unit
+from loader.reading import ROLES, Column, Reading
+
+SIGNS = ("charge-positive", "discharge-positive")
 
 SUMMARY = """\
-Load battery recordings into the staging tables of PostgreSQL: NASA's .mat files, zip archives of
-them, and CSV (also .gz, .zst) and Parquet time series. What is loaded already is left alone."""
+Load battery recordings into the staging tables of PostgreSQL, whatever cycler wrote them: MATLAB
+files, text tables, workbooks, Parquet, Neware's binary files; compressed or in archives too. What
+is loaded already is left alone. docs/formats.md lists what is read, and how it is recognised."""
 OTHERS = """\
+python -m loader inspect     how a file would be read
 python -m loader status      what is loaded
 python -m loader download    NASA's public archives"""
 
@@ -23,7 +28,7 @@ class Options:
     jobs: int
     dry_run: bool
     fail_fast: bool
-    mapping: Mapping
+    reading: Reading
 
 
 def parse(arguments: list[str]) -> Options:
@@ -40,42 +45,65 @@ def parse(arguments: list[str]) -> Options:
     add("--jobs", type=_count, default=cores, metavar="N", help=f"at a time (default: {cores})")
     add("--dry-run", action="store_true", help="read everything, write nothing")
     add("--fail-fast", action="store_true", help="stop at the first file that fails")
-    table = parser.add_argument_group("CSV and Parquet, a row per sample")
+    add_reading(parser)
+    given = parser.parse_args(arguments)
+    return Options(given.paths, given.jobs, given.dry_run, given.fail_fast, reading(given, parser))
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say of files what their bytes do not."""
+    battery = parser.add_argument_group("what a file cannot say of a battery")
+    add = battery.add_argument
+    add("--rated-capacity-ah", type=_positive, metavar="AH", help="without it SOH is not known")
+    add("--cutoff-v", type=_positive, metavar="V", help="voltage where capacity is defined")
+    add("--full-charge-v", type=_positive, metavar="V",
+        help="a battery resting below it has not been fully charged")  # fmt: skip
+    add("--ambient-temperature-c", type=_number, metavar="C", help="where no sensor tells it")
+    table = parser.add_argument_group("tables, a row per sample")
     add = table.add_argument
-    roles = ", ".join(COLUMNS)
     add(
         "--column",
         action="append",
         default=[],
-        metavar="WHAT=NAME",
-        help=f"name of the column with {roles} (default: the Battery Data Format's names)",
+        metavar="ROLE=NAME[:UNIT]",
+        help=f"column with {', '.join(it for it in ROLES if it != 'battery')}, where its header "
+        "does not tell; the unit of a clock is its format: clock=When:%%d/%%m/%%Y %%H:%%M",
     )
-    signs = ("charge-positive", "discharge-positive")
-    add("--current-sign", default=signs[0], choices=signs, help=f"default: {signs[0]}")
+    add(
+        "--current-sign",
+        choices=SIGNS,
+        help="where neither states nor counters tell (default: charge-positive)",
+    )
     names = table.add_mutually_exclusive_group()
     names.add_argument("--battery-id", metavar="ID", help="all files are of this battery")
     names.add_argument("--battery-column", metavar="NAME", help="column that tells the battery")
-    add("--rated-capacity-ah", type=_positive, metavar="AH", help="without it SOH is not known")
-    add("--cutoff-v", type=_positive, metavar="V", help="voltage where capacity is defined")
-    given = parser.parse_args(arguments)
-    mapping = Mapping(
+
+
+def reading(given: argparse.Namespace, parser: argparse.ArgumentParser) -> Reading:
+    """What the options say of files, as the readers take it."""
+    facts = ("rated_capacity_ah", "cutoff_v", "full_charge_v", "ambient_temperature_c")
+    return Reading(
         columns=_columns(given.column, parser),
         current_sign=given.current_sign,
         battery_id=given.battery_id,
         battery_column=given.battery_column,
-        rated_capacity_ah=given.rated_capacity_ah,
-        cutoff_v=given.cutoff_v,
+        **{name: getattr(given, name, None) for name in facts},
     )
-    return Options(given.paths, given.jobs, given.dry_run, given.fail_fast, mapping)
 
 
-def _columns(given: list[str], parser: argparse.ArgumentParser) -> dict[str, str]:
+def _columns(given: list[str], parser: argparse.ArgumentParser) -> dict[str, Column]:
     columns = {}
     for text in given:
         role, _, name = text.partition("=")
-        if role not in COLUMNS or not name:
-            parser.error(f"--column {text}: write WHAT=NAME, WHAT one of {', '.join(COLUMNS)}")
-        columns[role] = name
+        if role not in ROLES or not name:
+            parser.error(f"--column {text}: write ROLE=NAME[:UNIT], ROLE one of {', '.join(ROLES)}")
+        if ":%" in name:
+            name, _, unit = name.partition(":%")
+            columns[role] = Column(name, f"%{unit}")
+        elif ":" in name and is_unit(name.rpartition(":")[2]):
+            columns[role] = Column(name.rpartition(":")[0], name.rpartition(":")[2])
+        else:
+            columns[role] = Column(name)
     return columns
 
 
@@ -92,6 +120,16 @@ def _positive(text: str) -> float:
         number = 0.0
     if not 0 < number < float("inf"):
         _reject(f"{text} is not a positive number")
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not -273.15 <= number < float("inf"):
+        _reject(f"{text} is not a temperature in °C")
     return number
 
 

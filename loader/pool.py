@@ -24,9 +24,9 @@ class Died:
     how: str
 
 
-def start(preload: str) -> None:
-    """Start the process that workers are forked from; it imports the module `preload`, once."""
-    CONTEXT.set_forkserver_preload([preload])
+def start(*preload: str) -> None:
+    """Start the process that workers are forked from; it imports the modules `preload`, once."""
+    CONTEXT.set_forkserver_preload(list(preload))
     forkserver.ensure_running()
 
 

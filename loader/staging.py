@@ -6,8 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from psycopg2.extensions import connection, cursor
 
+from loader import readers
 from loader.battery import Battery, LoaderError
 from loader.copy import Stream, encode
 
@@ -15,17 +17,25 @@ CONTRACT = (Path(__file__).parent / "staging.sql").read_text(encoding="utf-8")
 VERSION = hashlib.sha256(CONTRACT.encode()).hexdigest()  # kept as the schema's comment
 FACTS = (
     "battery_id", "layout", "procedure", "description", "rated_capacity_ah", "cutoff_v",
+    "full_charge_v", "ambient_temperature_c", "largest_current_a", "charge_limit_v",
     "recordings", "samples",
 )  # fmt: skip
 
 
 class Origin(NamedTuple):
-    """Where rows come from, and what tells whether they are loaded already."""
+    """Where rows come from, and what they depend on: bytes, reading and version of the reader."""
 
     file_name: str
     sha256: str
     size_bytes: int
-    reading: str | None
+    reading: str
+    fingerprint: str
+
+    @classmethod
+    def of(cls, file_name: str, sha256: str, size_bytes: int, reading: str) -> "Origin":
+        parts = f"{sha256} {reading} {readers.version()}"
+        fingerprint = hashlib.sha256(parts.encode()).hexdigest()
+        return cls(file_name, sha256, size_bytes, reading, fingerprint)
 
 
 class Loaded(NamedTuple):
@@ -44,11 +54,15 @@ class Written(NamedTuple):
 
     battery_id: str
     recordings: int
+    discharges: int
     samples: int
+    notes: tuple[str, ...]
+    twin: str | None = None  # the file that the same recordings are loaded from already
 
     @classmethod
     def of(cls, battery: Battery) -> "Written":
-        return cls(battery.battery_id, battery.recordings, battery.samples)
+        counts = (battery.recordings, battery.discharges, battery.samples)
+        return cls(battery.battery_id, *counts, battery.notes)
 
 
 def prepare(database: connection) -> datetime:
@@ -87,8 +101,9 @@ def write(
     """Replace all that staging holds of the batteries, in one transaction; tell how much.
 
     A second loader of the same battery waits for the first to commit; where it then finds the same
-    bytes, it writes nothing and returns None. LoaderError is raised for a battery that has been
-    loaded `since` from other bytes: two files of one load contradict each other.
+    bytes, it writes nothing and returns None. The same recordings in another file are left alone.
+    LoaderError is raised for a battery that has been loaded `since` with other recordings: two
+    files of one load contradict each other.
     """
     written: list[Written] = []
     with database, database.cursor() as cursor:
@@ -97,8 +112,11 @@ def write(
             _lock(cursor, f"battery {battery.battery_id}")
             if not written and _find(cursor, origin):
                 return None
-            _refuse_contradiction(cursor, battery.battery_id, since)
-            _replace(cursor, battery, origin)
+            content = _content(battery, origin)
+            if twin := _twin(cursor, battery.battery_id, content, since):
+                written.append(Written.of(battery)._replace(twin=twin))
+                continue
+            _replace(cursor, battery, origin, content)
             written.append(Written.of(battery))
     return written
 
@@ -110,29 +128,47 @@ def _stands(cursor: cursor) -> bool:
 
 def _find(cursor: cursor, origin: Origin) -> Loaded | None:
     query = f"select {', '.join(Loaded._fields)} from staging.source_file"
-    same = "where sha256 = %s and reading is not distinct from %s order by battery_id"
-    cursor.execute(f"{query} {same}", (origin.sha256, origin.reading))
+    cursor.execute(f"{query} where fingerprint = %s order by battery_id", (origin.fingerprint,))
     row = cursor.fetchone()
     return Loaded(*row) if row else None
 
 
-def _refuse_contradiction(cursor: cursor, battery_id: str, since: datetime) -> None:
-    query = "select file_name from staging.source_file where battery_id = %s and loaded_at >= %s"
-    cursor.execute(query, (battery_id, since))
+def _twin(cursor: cursor, battery_id: str, content: str, since: datetime) -> str | None:
+    """Name the file that the same recordings are loaded from; raise where others just have been."""
+    query = "select file_name, content, loaded_at >= %s from staging.source_file"
+    cursor.execute(f"{query} where battery_id = %s", (since, battery_id))
     row = cursor.fetchone()
-    if row:
+    if row and row[1] == content:
+        return str(row[0])
+    if row and row[2]:
         raise LoaderError(
             f"{battery_id} has just been loaded from {row[0]}, which differs: load one of the two"
         )
+    return None
 
 
-def _replace(cursor: cursor, battery: Battery, origin: Origin) -> None:
+def _content(battery: Battery, origin: Origin) -> str:
+    """A checksum of the recordings that is the same for two exports of the same samples.
+
+    Sums, because a text export may differ in the last digit; what else the rows depend on is in it.
+    """
+    digest = hashlib.sha256(f"{origin.reading} {readers.version()}".encode())
+    for rows in battery.tables.values():
+        for row in rows:
+            arrays = (it for it in row if isinstance(it, np.ndarray))
+            sums = (f"{it.size} {np.add.reduce(it):.8g}" for it in arrays)
+            digest.update(f"{getattr(row, 'recording_type', '')} {' '.join(sums)}".encode())
+    return digest.hexdigest()
+
+
+def _replace(cursor: cursor, battery: Battery, origin: Origin, content: str) -> None:
     cursor.execute("select tablename from pg_tables where schemaname = 'staging'")
     for (table,) in cursor.fetchall():
         cursor.execute(
             f'delete from staging."{table}" where battery_id = %s', (battery.battery_id,)
         )
     facts = {name: getattr(battery, name) for name in FACTS} | origin._asdict()
+    facts["content"] = content
     cursor.execute(
         f"insert into staging.source_file ({', '.join(facts)})"
         f" values ({', '.join(f'%({name})s' for name in facts)})",

@@ -20,6 +20,9 @@ from psycopg2.extensions import connection, make_dsn, parse_dsn
 import api.main
 import database
 from loader import simulate
+from loader.battery import Battery
+from loader.readers import matlab
+from loader.reading import Reading
 from model import train
 from model.config import Config
 
@@ -63,6 +66,12 @@ def build(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def load(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the loader on the database that DATABASE_URL names."""
     return run("python", "-m", "loader", *map(str, arguments), **environment)
+
+
+def matlab_file(content: bytes, name: str) -> Battery:
+    """Read the one battery in the bytes of a MATLAB file."""
+    (battery,) = matlab.batteries(content, name, Reading())
+    return battery
 
 
 class Server:

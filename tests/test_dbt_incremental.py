@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 from psycopg2.extensions import connection
 
 from loader import simulate
-from tests.conftest import rows, run
+from tests.cells import CAPACITIES, cell, plain
+from tests.conftest import ROOT, rows, run
 
 TABLES = (
     "public_intermediate.int_charges",
@@ -94,3 +96,31 @@ def test_another_value_of_a_variable_rebuilds_everything(simulated: str, sql: co
     assert rows(sql, query) == [(0,)]
     dbt(simulated, "--vars", "{end_of_life_soh: 1.1}")
     assert rows(sql, query) == rows(sql, "select count(*) from battery_summary")
+
+
+def test_the_same_file_read_another_way_is_built_anew(
+    simulated: str, sql: connection, tmp_path: Path
+) -> None:
+    (tmp_path / "C1.csv").write_text(plain(cell()))
+    query = "select soh_target from cycle_series where battery_id = 'C1' order by cycle_index"
+    for rated in (2.0, 2.5, 2.0):
+        loaded = run(
+            "python", "-m", "loader", str(tmp_path), "--cutoff-v", "2.5",
+            "--rated-capacity-ah", str(rated), DATABASE_URL=simulated,
+        )  # fmt: skip
+        assert loaded.returncode == 0, loaded.stderr
+        dbt(simulated)
+        found = [soh for (soh,) in rows(sql, query)]
+        assert found == pytest.approx([it / rated for it in CAPACITIES], rel=1e-3)
+
+
+def test_an_edited_macro_rebuilds_everything(simulated: str, sql: connection) -> None:
+    macro = ROOT / "dbt_project" / "macros" / "edited_by_a_test.sql"
+    before = places(sql)
+    try:
+        macro.write_text("{% macro edited_by_a_test() %} 1 {% endmacro %}\n")
+        dbt(simulated)
+    finally:
+        macro.unlink()
+    after = places(sql)
+    assert all(after[name] != before[name] for name in TABLES)

@@ -13,10 +13,10 @@ import pytest
 from psycopg2.extensions import connection
 from scipy.io import loadmat, savemat
 
-from loader import matlab, simulate
+from loader import simulate
 from loader.battery import LoaderError
 from loader.copy import encode
-from tests.conftest import NASA, load, rows
+from tests.conftest import NASA, load, matlab_file, rows
 
 FIELDS = {
     "time_s": "Time",
@@ -122,7 +122,7 @@ def test_a_battery_that_changes_layout_leaves_nothing_of_the_old(
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"Capacity": None}, "cycle 2 (discharge): field Capacity is missing"),
+        ({"Voltage_measured": None}, "cycle 2 (discharge): field Voltage_measured is missing"),
         ({"Time": None}, "cycle 2 (discharge): field Time is missing"),
         ({"Time": "soon"}, "cycle 2 (discharge): field Time is not numeric"),
         ({"Time": [[0.0, 1.0], [2.0, 3.0]]}, "field Time is not one row or column, but (2, 2)"),
@@ -149,17 +149,25 @@ def test_a_failing_file_is_named_with_field_and_fault_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
-        ({"type": "standstill"}, "field type is none of charge, discharge and impedance"),
+        ({"type": "standstill"}, "field type is none of charge, discharge, impedance"),
         ({"type": 7}, "field type is not text"),
-        ({"time": [[2008, 4]]}, "field time has 2 values where 6 are expected"),
         ({"ambient_temperature": "warm"}, "field ambient_temperature is not numeric"),
     ],
 )
 def test_a_wrong_entry_is_named(tmp_path: Path, entry: dict[str, Any], said: str) -> None:
     content = aging_file(tmp_path / "bad.mat", discharge(), **entry).read_bytes()
     with pytest.raises(LoaderError, match=r"^cycle 1") as raised:
-        matlab.read(content, "bad")
+        matlab_file(content, "bad")
     assert said in str(raised.value)
+
+
+def test_numbers_that_nothing_measures_are_refused(empty: str, tmp_path: Path) -> None:
+    aging_file(tmp_path / "a.mat", discharge(Current_measured=[[0.0, -2.0, float("inf")]]))
+    assert load(tmp_path).returncode == 0
+    aging_file(tmp_path / "a.mat", discharge(Current_measured=[[0.0, -2.0, 1e300]]))
+    loaded = load(tmp_path)
+    assert loaded.returncode == 1
+    assert "B1, recording 1: current_measured_a holds 1e+300, which nothing" in loaded.stderr
 
 
 def test_oddities_are_kept_as_they_are(empty: str, sql: connection, tmp_path: Path) -> None:
@@ -187,7 +195,8 @@ def test_a_file_without_a_cycle_is_a_battery_without_recordings(
     aging_file(tmp_path / "none.mat")
     loaded = load(tmp_path)
     assert loaded.returncode == 0, loaded.stderr
-    assert "B1: 0 recordings, 0 samples" in loaded.stdout
+    assert "B1: 0 recordings, 0 discharges, 0 samples" in loaded.stdout
+    assert "warning: no discharge in it" in loaded.stderr
     assert rows(sql, "select battery_id, recordings from staging.source_file") == [("B1", 0)]
 
 
@@ -227,8 +236,8 @@ def test_unreadable_files_are_told_apart(empty: str, recordings: Path, tmp_path:
     said = dict(line.split(": ", 1) for line in sorted(loaded.stderr.splitlines()[:-1]))
     assert "not a readable MATLAB file, or cut short" in said[f"{tmp_path}/cut.mat"]
     assert said[f"{tmp_path}/empty.mat"] == "the file is empty"
-    assert "not a readable MATLAB file" in said[f"{tmp_path}/page.mat"]
-    assert said[f"{tmp_path}/other.mat"].endswith("`cycle` or `step` is expected, found x")
+    assert "a web page, not a recording" in said[f"{tmp_path}/page.mat"]
+    assert said[f"{tmp_path}/other.mat"].endswith("MATR's batch; found x")
 
 
 def test_paths_that_lead_nowhere(empty: str, tmp_path: Path) -> None:
@@ -240,7 +249,7 @@ def test_two_files_of_one_battery_contradict_each_other(
     empty: str, sql: connection, tmp_path: Path
 ) -> None:
     aging_file(tmp_path / "one.mat", discharge())
-    aging_file(tmp_path / "two.mat", discharge(), discharge())
+    aging_file(tmp_path / "two.mat", discharge(), discharge(Capacity=1.7))
     loaded = load(tmp_path)
     assert loaded.returncode == 1
     assert "B1 has just been loaded from" in loaded.stderr
@@ -248,12 +257,25 @@ def test_two_files_of_one_battery_contradict_each_other(
     assert rows(sql, "select count(*) from staging.aging_recording") == [kept]
 
 
+def test_the_same_recordings_in_two_files_count_once(
+    empty: str, sql: connection, tmp_path: Path
+) -> None:
+    aging_file(tmp_path / "one.mat", discharge())
+    aging_file(tmp_path / "copy of one.mat", discharge(), discharge())
+    loaded = load(tmp_path)
+    assert loaded.returncode == 0, loaded.stderr
+    assert "nothing to do, B1 is loaded with the same recordings from" in loaded.stdout
+    assert rows(sql, "select recordings from staging.source_file") == [(1,)]
+
+
 def test_a_dry_run_tells_and_writes_nothing(empty: str, sql: connection, tmp_path: Path) -> None:
     aging_file(tmp_path / "good.mat", discharge())
     aging_file(tmp_path / "wrong.mat", discharge(Time=None), name="B2")
     dry = load("--dry-run", tmp_path)
     assert dry.returncode == 1
-    assert f"{tmp_path}/good.mat: would load B1: 1 recordings, 3 samples" in dry.stdout
+    assert (
+        f"{tmp_path}/good.mat: would load B1: 1 recordings, 1 discharges, 3 samples" in dry.stdout
+    )
     assert "field Time is missing" in dry.stderr
     assert rows(sql, "select to_regnamespace('staging')") == [(None,)]
     assert load(tmp_path / "good.mat").returncode == 0

@@ -13,9 +13,9 @@ import pytest
 from psycopg2.extensions import connection
 from scipy.io import loadmat
 
-from loader import archive, matlab
+from loader import archive
 from loader.battery import Battery, LoaderError
-from tests.conftest import NASA, build, load, rows
+from tests.conftest import NASA, build, load, matlab_file, rows
 
 BDF = {
     "test_time_second": "time_s",
@@ -54,7 +54,7 @@ def test_a_zip_of_zips_is_loaded_and_a_twin_in_it_once(
 
 @pytest.mark.parametrize("name", ["../up.mat", "/etc/abs.mat", "a\\..\\..\\up.mat", "C:\\up.mat"])
 def test_names_that_lead_out_of_the_archive_are_refused(name: str) -> None:
-    ((path, content),) = archive.members(io.BytesIO(zipped(**{name: b"x"})), ".mat")
+    ((path, content),) = archive.members(io.BytesIO(zipped(**{name: b"x"})), lambda it: True)
     assert isinstance(content, LoaderError)
     assert "leads out of the archive" in str(content), path
 
@@ -82,7 +82,7 @@ def test_a_stated_size_that_lies_is_not_exceeded() -> None:
     for signature, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
         at = content.index(signature) + offset
         content[at : at + 4] = (500).to_bytes(4, "little")
-    ((_, found),) = archive.members(io.BytesIO(content), ".mat")
+    ((_, found),) = archive.members(io.BytesIO(content), lambda it: True)
     assert isinstance(found, LoaderError)
 
 
@@ -99,7 +99,7 @@ def test_encrypted_and_cut_archives_are_refused(
     assert loaded.returncode == 1
     assert "cut.zip: not a readable zip archive, or cut short" in loaded.stderr
     assert "locked.zip/S0001.mat: refused: it is encrypted" in loaded.stderr
-    assert "none.zip: no .mat file in this archive" in loaded.stderr
+    assert "none.zip/README.txt: passed over: not a recording that is known" in loaded.stderr
 
 
 def as_matlab_73(source: Path) -> bytes:
@@ -163,8 +163,8 @@ def assert_same_battery(found: Battery, expected: Battery) -> None:
 @pytest.mark.parametrize("name", ["S0001", "SRW1"])
 def test_matlab_73_is_read_the_same_way(recordings: Path, name: str) -> None:
     path = recordings / f"{name}.mat"
-    found = matlab.read(as_matlab_73(path), name)
-    assert_same_battery(found, matlab.read(path.read_bytes(), name))
+    found = matlab_file(as_matlab_73(path), name)
+    assert_same_battery(found, matlab_file(path.read_bytes(), name))
 
 
 @pytest.mark.nasa
@@ -172,7 +172,7 @@ def test_matlab_73_keeps_nasas_oddities() -> None:
     assert NASA is not None
     path = NASA / "aging" / "B0050.mat"
     assert_same_battery(
-        matlab.read(as_matlab_73(path), "B0050"), matlab.read(path.read_bytes(), "")
+        matlab_file(as_matlab_73(path), "B0050"), matlab_file(path.read_bytes(), "")
     )
 
 
@@ -184,7 +184,7 @@ def test_matlab_73_that_points_at_itself_ends() -> None:
         pointers[0, 0] = group.ref
         group.create_dataset("cycle", data=pointers)
     with pytest.raises(LoaderError, match="nested deeper"):
-        matlab.read(buffer.getvalue(), "B1")
+        matlab_file(buffer.getvalue(), "B1")
 
 
 def write_table(
@@ -246,7 +246,7 @@ def test_b0005_as_a_table_has_the_features_of_its_mat_file(
 ) -> None:
     assert NASA is not None
     expected = features(nasa, "B0005")
-    battery = matlab.read((NASA / "aging" / "B0005.mat").read_bytes(), "")
+    battery = matlab_file((NASA / "aging" / "B0005.mat").read_bytes(), "")
     write_table(tmp_path / f"B0005.{ending}", battery)
     loaded = load(tmp_path)
     assert loaded.returncode == 0, loaded.stderr
@@ -260,7 +260,7 @@ def test_b0005_as_a_table_has_the_features_of_its_mat_file(
 
 @pytest.fixture(scope="module")
 def simulated_battery(recordings: Path) -> Battery:
-    return matlab.read((recordings / "S0001.mat").read_bytes(), "")
+    return matlab_file((recordings / "S0001.mat").read_bytes(), "")
 
 
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "csv.zst", "parquet"])
@@ -299,7 +299,9 @@ def test_a_fleets_column_tells_the_battery(empty: str, sql: connection, tmp_path
     for part in (1, 2):
         (tmp_path / f"{part}.csv").write_text(
             "test_time_second,voltage_volt,current_ampere,vin\n"
-            + "".join(f"{part * 10 + i},4.{i},{i - 2},cell {i % 2}\n" for i in range(5))
+            + "".join(
+                f"{part * 20000 + 1000 * i},4.{i},{i // 2 - 2},cell {i % 2}\n" for i in range(10)
+            )
         )
     loaded = load(tmp_path / "*.csv", "--battery-column", "VIN")
     assert loaded.returncode == 0, loaded.stderr
@@ -308,8 +310,8 @@ def test_a_fleets_column_tells_the_battery(empty: str, sql: connection, tmp_path
         "select battery_id, recording_type, time_s, current_a from staging.tabular_recording"
         " order by battery_id, recording_index",
     )
-    assert found[0] == ("cell 0", "discharge", [10.0, 12.0], [-2.0, 0.0])
-    assert found[-1] == ("cell 1", "charge", [23.0], [1.0])
+    assert found[0] == ("cell 0", "discharge", [20000.0, 22000.0, 24000.0], [-2.0, -1.0, 0.0])
+    assert found[-1] == ("cell 1", "charge", [47000.0, 49000.0], [1.0, 2.0])
     assert "nothing to do" in load(tmp_path / "*.csv", "--battery-column", "VIN").stdout
 
 
@@ -321,24 +323,28 @@ def test_a_sample_of_no_battery_is_refused(empty: str, tmp_path: Path) -> None:
     assert "no samples in it" in load(tmp_path, "--battery-column", "vin").stderr
 
 
-def test_operations_are_split_where_the_current_turns(
+def test_operations_are_split_where_the_current_turns_and_stops(
     empty: str, sql: connection, tmp_path: Path
 ) -> None:
-    currents = [0, 1.5, 1.5, 0, 0.005, -2, 0, -2, -2, 0, 1.5]
+    currents = [0, 1.5, 1.5, 0, 0.005, -2, 0, -2, -2, 0, 0, 0, 1.5]
     (tmp_path / "B1.csv").write_text(
         "test_time_second,voltage_volt,current_ampere,unix_time_second\n"
-        + "".join(f"{i},4,{it},{1.6e9 + i}\n" for i, it in reversed(list(enumerate(currents))))
+        + "".join(
+            f"{600 * i},4,{it},{1.6e9 + 600 * i}\n" for i, it in reversed(list(enumerate(currents)))
+        )
     )
     assert load(tmp_path).returncode == 0
     found = rows(
         sql,
-        "select recording_type, current_a, started_at_unix_s, 'NaN' = all(temperature_c)"
+        "select recording_type, current_a, started_at_unix_s, temperature_c"
         " from staging.tabular_recording order by recording_index",
     )
     assert found == [
-        ("charge", currents[:5], 1.6e9, True),
-        ("discharge", currents[5:10], 1.6e9 + 5, True),
-        ("charge", currents[10:], 1.6e9 + 10, True),
+        ("rest", currents[:1], 1.6e9, None),
+        ("charge", currents[1:5], 1.6e9 + 600, None),
+        ("discharge", currents[5:9], 1.6e9 + 3000, None),
+        ("rest", currents[9:12], 1.6e9 + 5400, None),
+        ("charge", currents[12:], 1.6e9 + 7200, None),
     ]
 
 
@@ -347,18 +353,22 @@ def test_operations_are_split_where_the_current_turns(
     [
         ("", "the file is empty"),
         ("test_time_second,voltage_volt,current_ampere\n", "no samples in it"),
-        ("a,b\n1,2\n", "column test_time_second is missing: name yours with --column time=NAME"),
+        (
+            "a,b\n1,2\n",
+            "no column is known to be time or voltage or current: name yours with "
+            "--column time=NAME --column voltage=NAME --column current=NAME; found a, b",
+        ),
         ("test_time_second,voltage_volt,current_ampere\n1,2,three\n2,2,four\n", "three"),
         ("test_time_second,voltage_volt,current_ampere\n1,2,3\n,2,3\n", "1 of 2 samples have no"),
-        ("PAR1 is not enough", "not readable as CSV or Parquet"),
-        ("\x1f\x8b", "not readable as CSV or Parquet"),
+        ("PAR1 is not enough", "not readable as Parquet"),
+        ("\x1f\x8b", "the file is empty"),
     ],
 )
 def test_a_table_that_cannot_be_read_says_why(
     empty: str, tmp_path: Path, content: str, said: str
 ) -> None:
     (tmp_path / "B1.csv").write_bytes(content.encode("latin-1"))
-    loaded = load(tmp_path)
+    loaded = load(tmp_path / "B1.csv")
     assert loaded.returncode == 1
     assert said in loaded.stderr
     assert len(loaded.stderr.splitlines()) == 2

@@ -1,7 +1,8 @@
 """MATLAB 7.3 files, which are HDF5, in the shape scipy gives the older ones: structs as records.
 
 The layout: a struct is a group with a member per field; in an array of structs each member is a
-dataset of references, one per struct; text is uint16, an empty array a list of its dimensions.
+dataset of references, one per struct, and a cell array is such a dataset; text is uint16, an empty
+array a list of its dimensions.
 """
 
 import io
@@ -11,19 +12,23 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-DEEPEST = 4  # struct arrays within structs; NASA's layouts need three
+from loader.battery import LoaderError
+from loader.part import SMALL, STRONGEST
+
+DEEPEST = 6  # struct arrays and cells within structs; NASA's layouts, in cells, need five
 
 
 def load(content: bytes) -> dict[str, Any]:
     """Return the file's variables by name; raises whatever h5py trips over."""
     with h5py.File(io.BytesIO(content)) as file:
-        reader = _Reader(file)
+        reader = _Reader(file, max(SMALL, STRONGEST * len(content)))
         return {name: reader.array(file[name], 0) for name in file if not name.startswith("#")}
 
 
 class _Reader:
-    def __init__(self, file: h5py.File) -> None:
+    def __init__(self, file: h5py.File, most_bytes: int) -> None:
         self._file = file
+        self._left = most_bytes
         self._read: dict[h5py.Reference, Any] = {}  # what many references share is read once
 
     def array(self, item: Any, depth: int) -> NDArray[Any]:
@@ -34,7 +39,15 @@ class _Reader:
         if "MATLAB_empty" in item.attrs:
             kind = item.attrs.get("MATLAB_class", b"double")
             return np.empty(0, "U1" if kind == b"char" else "f8")
+        self._left -= item.nbytes
+        if self._left < 0:
+            raise LoaderError(f"refused: a bomb? it becomes over {STRONGEST} times its size")
         values: NDArray[Any] = item[()]
+        if values.dtype == h5py.ref_dtype:
+            cells = np.empty(values.size, dtype=object)
+            for at, reference in enumerate(values.reshape(-1)):
+                cells[at] = self._dereferenced(reference, depth)
+            return cells
         if item.attrs.get("MATLAB_class") == b"char":
             return np.array(["".join(map(chr, values.reshape(-1)))])
         if values.dtype.names == ("real", "imag"):

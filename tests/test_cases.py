@@ -1,0 +1,99 @@
+"""Small recordings of many kinds with known answers: loaded with facts alone, then built."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection
+
+from tests.conftest import NASA, Server, build, load, rows
+
+FOLDER = Path(__file__).parent / "cases"
+CASES: list[dict[str, Any]] = json.loads((FOLDER / "cases.json").read_text(encoding="utf-8"))
+TOLERANCE = 0.003
+
+
+@pytest.fixture(scope="module")
+def outcomes(server: Server) -> dict[str, Any]:
+    """What the loader said of each case, and what dbt made of all of them together."""
+    url = server.create()
+    said: dict[str, Any] = {}
+    for case in CASES:
+        facts = ["--rated-capacity-ah", case.get("rated", 2.0), "--cutoff-v", 2.5]
+        name = [] if case.get("kaggle") else ["--battery-id", case["file"]]
+        said[case["file"]] = load(FOLDER / case["file"], *name, *facts, DATABASE_URL=url)
+    made = build(url)
+    assert made.returncode == 0, made.stdout
+    with closing(psycopg2.connect(url)) as opened:
+        said["cycles"] = rows(
+            opened,
+            "select battery_id, (features ->> 'discharge_capacity')::float8, soh_target"
+            " from cycle_series order by battery_id, cycle_index",
+        )
+        said["batteries"] = {
+            name for (name,) in rows(opened, "select battery_id from battery_summary")
+        }
+    server.drop(url)
+    return said
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda it: it["file"])
+def test_the_answer_is_right_or_refused(case: dict[str, Any], outcomes: dict[str, Any]) -> None:
+    name = case["file"]
+    loaded: CompletedProcess[str] = outcomes[name]
+    if case.get("or_refused") and loaded.returncode == 1:
+        assert len(loaded.stderr.splitlines()) == 2
+        assert "row" in loaded.stderr
+        return
+    assert loaded.returncode == 0, loaded.stderr
+    battery_id = "X0001" if case.get("kaggle") else name
+    found = [row[1:] for row in outcomes["cycles"] if row[0] == battery_id]
+    expected = case["capacity_ah"]
+    if expected:
+        rated, tolerance = case.get("rated", 2.0), case.get("tol", TOLERANCE)
+        assert [it for it, _ in found] == pytest.approx(expected, rel=tolerance)
+        assert [it for _, it in found] == pytest.approx(
+            [it / rated for it in expected], rel=tolerance
+        )
+    if "cycles" in case:
+        assert len(found) == case["cycles"]
+    if case.get("warned"):
+        assert "--current-sign discharge-positive" in loaded.stderr
+    assert battery_id in outcomes["batteries"] or case.get("loads")
+
+
+@pytest.mark.nasa
+def test_a_real_cells_capacities_are_what_its_cycler_counted(empty: str, sql: connection) -> None:
+    """CALCE's CS2_37 as Arbin wrote it: 27 workbooks, each of which counts from the beginning."""
+    assert NASA is not None
+    folder = NASA.parent / "calce" / "CS2_37"
+    if not folder.exists():
+        pytest.skip("no folder calce/CS2_37 beside the one that BATTERY_DATA names")
+    loaded = load(
+        folder, "--battery-id", "CS2_37", "--rated-capacity-ah", "1.1", "--cutoff-v", "2.7"
+    )
+    assert (loaded.returncode, loaded.stderr) == (0, "")
+    assert "1,038 discharges, 290,998 samples" in loaded.stdout
+    assert build(empty).returncode == 0
+    ((count, median, worst, usable),) = rows(
+        sql,
+        "select count(*), percentile_cont(0.5) within group (order by abs(capacity_deviation)),"
+        " max(abs(capacity_deviation)), count(*) filter (where is_usable) from cycle_quality",
+    )
+    assert count == 1038
+    assert median < 1e-4
+    assert worst < 1e-3
+    assert usable > 1000
+    ((first, last, without),) = rows(
+        sql,
+        "select (array_agg(soh_target order by cycle_index))[1],"
+        " (array_agg(soh_target order by cycle_index desc))[1],"
+        " count(*) filter (where features ->> 'max_temperature' is null) from cycle_series",
+    )
+    assert first == pytest.approx(1.135 / 1.1, rel=1e-3)
+    assert last < 0.3
+    assert without == usable
