@@ -218,6 +218,8 @@ def _lacking(loaded: Loaded, row: Row, past: list[Row]) -> str | None:
     """Say what a battery lacks for a forecast of its next cycle; None if nothing."""
     if row["rated_capacity_ah"] is None:
         return NOT_RATED
+    if not row["soh"]:
+        return "no cycle has ground truth: there is no state of health to go on from"
     return model.lacking(loaded.model, past)
 
 

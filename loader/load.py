@@ -16,7 +16,7 @@ from loader.battery import Battery, LoaderError
 from loader.reading import Reading
 from loader.sources import Refused, Source
 
-ABSURD = 1e15
+ABSURD = 1e60  # products of three such numbers still are numbers
 
 
 class Outcome(NamedTuple):

@@ -51,8 +51,10 @@ def lacking(model: Model, history: Sequence[Cycle]) -> str | None:
     absent = np.isnan(data.measured(window))
     for at, name in enumerate(MEASURED):
         if absent[:, at].all():
-            sensor = ": there is no temperature sensor" if name == "max_temperature" else ""
-            return f"no cycle has {name}, which the network needs{sensor}"
+            sensor = ": is there no temperature sensor?" if name == "max_temperature" else ""
+            return (
+                f"none of the last {len(window)} cycles has {name}, which the network needs{sensor}"
+            )
         if absent[:, at].any():
             count = int(absent[:, at].sum())
             return f"{count} of the last {len(window)} cycles lack {name}, which the network needs"

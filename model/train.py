@@ -59,6 +59,9 @@ def run(config: Config, out: Path) -> None:
         test = data.read(server, config.test)
     training = [data.windows(series, config.window) for series in train]
     testing = [data.windows(series, config.window) for series in test]
+    for series in (*train, *test):
+        if lacking := int(np.isnan(series.measured).any(axis=1).sum()):
+            print(f"{series.battery_id}: {lacking} cycles lack a feature: no window holds them")
     _refuse_leaks(config, train, test, training)
 
     forecaster = fit(config, train)
@@ -116,7 +119,7 @@ def _refuse_leaks(
 ) -> None:
     """Refuse what would make the test easier than the future is; raises ModelError."""
     for seen, unseen in product(train, test):
-        if np.array_equal(seen.measured, unseen.measured):
+        if np.array_equal(seen.measured, unseen.measured, equal_nan=True):
             raise ModelError(
                 f"{unseen.battery_id} holds the same cycles as {seen.battery_id}: "
                 "one battery under two names cannot be learnt from and tested on"

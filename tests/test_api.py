@@ -244,7 +244,7 @@ def test_a_battery_that_lacks_something_is_told_what(
     )
     fleet = {it["battery_id"]: it for it in client.get("/batteries").json()["batteries"]}
     for battery_id, said in (
-        ("S0001", "no cycle has max_temperature, which the network needs"),
+        ("S0001", "none of the last 50 cycles has max_temperature, which the network needs"),
         ("S0002", "load it again with --rated-capacity-ah"),
         ("S0003", "1 of the last 50 cycles lack max_temperature"),
     ):

@@ -173,7 +173,7 @@ def test_what_a_window_lacks_is_said_and_not_made_up(
     assert [at for at, it in enumerate(steps) if it is None] == list(range(20, 40))
     assert [it.soh for it in steps[:20] if it] == [it.soh for it in whole[:20] if it]
     blind = [{**cycle, "max_temperature": None} for cycle in past]
-    assert "there is no temperature sensor" in str(forecast.lacking(model, blind))
+    assert "is there no temperature sensor?" in str(forecast.lacking(model, blind))
 
 
 def test_a_cycle_that_lacks_a_feature_costs_its_windows_and_a_sensor_the_battery(

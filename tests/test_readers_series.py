@@ -248,3 +248,13 @@ def test_a_unit_that_contradicts_the_counter_or_any_battery_is_warned_of() -> No
     assert note.startswith("warning: current times time makes 0.5 of what the cycler counted")
     (note,) = series.battery("X", [table({**made, "v": made["v"] * 1e3})], FACTS).notes
     assert note == "warning: 4,200 V is much: in mV, say --column voltage=NAME:mV"
+
+
+def test_discharges_without_the_charges_between_them_are_told_apart() -> None:
+    made = cell()
+    kept = np.flatnonzero((made["i"] < 0) | (made["step"] % 4 == 0))  # and the rests after them
+    found = series.battery("X", [table({name: it[kept] for name, it in made.items()})], FACTS)
+    assert found.discharges == 4
+    rows = [it for it in found.tables["tabular_recording"] if it.recording_type == "discharge"]  # type: ignore[attr-defined] # fmt: skip
+    assert len({it.cycle_count for it in rows}) == 4  # type: ignore[attr-defined]
+    assert "no current ever changes sign" in found.notes[0]

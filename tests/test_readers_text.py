@@ -125,6 +125,9 @@ KINDS: dict[str, Callable[[], str | bytes]] = {
     "marked.csv": lambda: plain(MADE).encode("utf-8-sig"),
     "wide.csv": lambda: plain(MADE).encode("utf-16"),
     "wide without a mark.txt": lambda: plain(MADE).encode("utf-16-le"),
+    "blanks.dat": lambda: table(
+        ("t/s", [f"{it:12.3f}" for it in T.tolist()]), ("U/V", V), ("I/A", I), delimiter="   "
+    ),
     "windows.csv": lambda: plain(MADE).replace("\n", "\r\n").encode(),
     "nasa.csv": lambda: table(
         ("Voltage_measured", V),

@@ -75,10 +75,10 @@ export async function battery(place, id) {
   function excluded() {
     let before = 0;
     const found = new Map();
-    for (const it of recorded.cycles) {
+    for (const it of summary.rated_capacity_ah ? recorded.cycles : []) {
       if (it.is_usable) before = it.cycle_index;
       else {
-        const soh = Math.min(Math.max((it.discharge_capacity_ah ?? 0) / (summary.rated_capacity_ah ?? Infinity), 0), 1.2);
+        const soh = Math.min(Math.max((it.discharge_capacity_ah ?? 0) / summary.rated_capacity_ah, 0), 1.2);
         const same = found.get(`${before} ${it.reason}`);
         if (same) same.count += 1;
         else found.set(`${before} ${it.reason}`, { x: before + 0.5, y: soh, reason: it.reason, count: 1 });

@@ -19,6 +19,7 @@ LOW_RUN = 30  # samples of one sign in a row between the two: a slow test, and n
 PULSE_H = 0.02
 SHORTEST_REST = 3  # usual intervals: flow that stops for less goes on
 GAP = 10  # an interval longer than so many usual ones tells nothing of what flowed
+UNSEEN = 0.6  # a rise of the voltage under load, as a share of all it spans, that only charge gives
 KINDS = {1: "charge", -1: "discharge", 0: "rest"}
 
 
@@ -59,7 +60,7 @@ def battery(
     flow = _flow(current, size_a)
     moved_as = _moved(samples["time"], current, flow)
     pulse_as = PULSE_H * 3600.0 * size_a
-    phase = _phases(flow, moved_as, pulse_as)
+    phase = _parted(_phases(flow, moved_as, pulse_as), flow, samples)
     starts, kinds = _recordings(samples, flow, moved_as, phase, pulse_as)
     ends = np.append(starts[1:], flow.size)
     counted = counters.counted(samples)
@@ -199,6 +200,32 @@ def _phases(flow: NDArray[np.int8], moved_as: Samples, pulse_as: float) -> NDArr
             numbers.append(numbers[-1] + 1)
             starts.append(int(runs[run]))
     return np.repeat(np.array(numbers, dtype=np.int32), np.diff([*starts, flow.size]))
+
+
+def _parted(
+    phase: NDArray[np.int32], flow: NDArray[np.int8], samples: dict[str, Samples]
+) -> NDArray[np.int32]:
+    """Part discharges between which the battery was charged where nobody recorded it.
+
+    The voltage under load then begins far above where it ended. Where the file counts no cycles,
+    these are counted, because nothing else would tell such discharges apart.
+    """
+    at = np.flatnonzero(flow)
+    voltage = samples["voltage"][at]
+    if at.size < 2 or np.isnan(voltage).all():
+        return phase
+    span = float(np.nanmax(voltage) - np.nanmin(voltage))
+    apart_s = np.diff(samples["time"][at])
+    same = (flow[at[1:]] < 0) & (flow[at[:-1]] < 0) & (phase[at[1:]] == phase[at[:-1]])
+    same &= apart_s > SHORTEST_REST * np.median(apart_s)
+    unseen = at[1:][same & (np.diff(voltage) > UNSEEN * span)]
+    if not unseen.size:
+        return phase
+    added = np.zeros(phase.size, dtype=np.int32)
+    added[unseen] = 2
+    phase = phase + np.cumsum(added, dtype=np.int32)
+    samples.setdefault("cycle", phase.astype(np.float64) // 2)
+    return phase
 
 
 def _recordings(

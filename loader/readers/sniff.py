@@ -13,7 +13,7 @@ from loader.readers.columns import Column
 from loader.readers.units import is_spelling, unit
 from loader.reading import Reading
 
-DELIMITERS = "\t;,|"
+DELIMITERS = "\t;,| "  # the blank is the last resort
 WIDEST = 2000  # columns; a table of samples has a few dozen
 NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?")
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -75,8 +75,9 @@ def names_samples(head: Head) -> bool:
     if b"\0" in head.start and not encoding.startswith("utf-16"):
         return False
     lines = _lines(head.start)
+    told = Reading()
     return any(
-        _score(line, Reading()) >= 2 and _is_above_numbers(lines, at)
+        _score(line, told) >= 2 and _is_above_numbers(lines, at, told)
         for at, line in enumerate(lines)
     )
 
@@ -114,7 +115,7 @@ def _header(lines: list[str], reading: Reading) -> int:
     nearest: dict[int, int] = {}
     for at, line in enumerate(lines):
         score = _score(line, reading)
-        if score == 3 and _is_above_numbers(lines, at):
+        if score == 3 and _is_above_numbers(lines, at, reading):
             return at
         nearest.setdefault(score, at)
     best = max(nearest)
@@ -158,24 +159,31 @@ def _lines(start: bytes) -> list[str]:
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
+    if delimiter == " ":
+        return line.lstrip("~\ufeff").split()
     cells = next(csv.reader([line.strip("\r\n").lstrip("~\ufeff")], delimiter=delimiter), [])
     if len(cells) == 1 and delimiter in cells[0]:  # a line in quotes as a whole
         cells = cells[0].split(delimiter)
     return [cell.strip() for cell in cells]
 
 
-def _is_above_numbers(lines: list[str], at: int) -> bool:
-    """Whether one of the next lines, below units or levels, is a row with numbers in it."""
-    below = (it for line in lines[at + 1 : at + 6] for it in re.split(r"[\t;,|]", line))
-    return sum(NUMBER.fullmatch(cell.strip(' "')) is not None for cell in below) >= 2
+def _is_above_numbers(lines: list[str], at: int, reading: Reading) -> bool:
+    """Whether one of the next lines, below units or levels, has numbers in as many columns."""
+    delimiter = _delimiter(lines[at], reading)
+    width = len(_cells(lines[at], delimiter))
+    rows = (_cells(line, delimiter) for line in lines[at + 1 : at + 6] if line.strip())
+    return any(
+        abs(len(row) - width) <= 1 and sum(NUMBER.fullmatch(cell) is not None for cell in row) >= 2
+        for row in rows
+    )
 
 
 def _count(line: str) -> int:
-    return max(line.count(it) for it in DELIMITERS)
+    return max(line.count(it) for it in DELIMITERS[:-1])
 
 
 def _delimiter(line: str, reading: Reading) -> str:
-    return max(DELIMITERS, key=lambda it: (_named(line, it, reading), line.count(it)))
+    return max(DELIMITERS, key=lambda it: (_named(line, it, reading), it != " ", line.count(it)))
 
 
 def _score(line: str, reading: Reading) -> int:

@@ -1,5 +1,6 @@
 """Reader of text tables of any cycler, a row per sample, whatever stands before and after them."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,11 +50,12 @@ def scanned(part: Part, reading: Reading) -> Iterator[Scan]:
 def _rows_alone(path: Path, found: Format) -> Iterator[tuple[Path, int]]:
     """Give a file that DuckDB follows, and how many lines to skip in it.
 
-    It neither finds its way past quotes above the header, nor reads UTF-16 in pieces, nor lines in
-    quotes: then a copy.
+    It neither finds its way past quotes above the header, nor reads UTF-16 in pieces, lines in
+    quotes as a whole, or columns parted by several blanks: then a copy.
     """
     is_wide = found.encoding.startswith("utf-16")
-    if not is_wide and not found.has_quotes_above and not found.has_quoted_lines:
+    is_blank = found.delimiter == " "
+    if not (is_wide or is_blank or found.has_quotes_above or found.has_quoted_lines):
         yield path, found.skip
         return
     with TemporaryDirectory(prefix="battery-") as folder:
@@ -65,8 +67,10 @@ def _rows_alone(path: Path, found: Format) -> Iterator[tuple[Path, int]]:
         ):
             for _ in range(found.skip):
                 source.readline()
-            while chunk := source.read(1 << 20):
-                target.write(chunk.replace('"', "") if found.has_quoted_lines else chunk)
+            while lines := source.readlines(1 << 20):
+                text = "".join(lines)
+                text = text.replace('"', "") if found.has_quoted_lines else text
+                target.write(re.sub(r"(?m)^ +| +$|( ) +", r"\1", text) if is_blank else text)
         yield copy, 0
 
 
