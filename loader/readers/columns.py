@@ -167,16 +167,17 @@ def _named(index: int, name: str, role: str, given: str | None, told: str) -> Co
 
 
 def split(name: str) -> tuple[str, str]:
-    """Part a header from its unit: `Current(mA)`, `Voltage / V`, `t/s`, `[mA]`, `current_mA`."""
+    """Part a header from its unit: `Current(mA)`, `Voltage / V`, `Time#s`, `[mA]`, `current_mA`."""
     name = name.strip().strip("~").strip()
     if match := BRACKETED.fullmatch(name):
         stem, text, rest = match.groups()
         if unit(text) is not None or is_spelling(text) or not rest:
             return f"{stem}{rest}", text
-    stem, slash, text = name.rpartition("/")
-    if slash and (unit(text) is not None or text.strip() in ("1", "")):
-        return stem, text.strip().replace("1", "")
-    if match := re.fullmatch(r"(.+?)[\s_]+(\S+)", name):
+    for mark in "/#":
+        stem, _, text = name.rpartition(mark)
+        if stem and (unit(text) is not None or text.strip() in ("1", "")):
+            return stem, text.strip().replace("1", "")
+    if match := re.fullmatch(r"(.+)[\s_]+(\S+)", name):
         stem, text = match.groups()
         if unit(text) is not None:
             return stem, text

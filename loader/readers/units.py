@@ -24,7 +24,7 @@ SPELLINGS = {
     Unit("current", 1.0): "A amp amps ampere amperes",
     Unit("current", 1e-3): "mA milliamp milliamps milliampere milliamperes",
     Unit("current", 1e-6): "µA uA μA microamp microampere",
-    Unit("temperature", 1.0): "C degC celsius ℃ degreecelsius degreescelsius",
+    Unit("temperature", 1.0): "C degC dC celsius ℃ ¡æ ? degreecelsius degreescelsius",
     Unit("temperature", 1.0, -273.15): "K degK kelvin",
     Unit("temperature", 5 / 9, -160 / 9): "F degF fahrenheit ℉",
     Unit("charge", 1.0): "Ah amp-hr ampere-hour amperehour amphour",
@@ -55,4 +55,4 @@ def unit(text: str) -> Unit | None:
 
 def is_spelling(text: str) -> bool:
     """Tell whether a header says how a time is spelt instead of its unit: `h:min:s.ms`."""
-    return SPELT.fullmatch(text.strip()) is not None
+    return SPELT.fullmatch(text.strip()) is not None or "hh:mm" in text.casefold()
