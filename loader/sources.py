@@ -14,6 +14,9 @@ from loader.battery import LoaderError
 from loader.part import Head, Part
 from loader.readers import impostors
 
+# An empty file of another kind says nothing of a recording that is missing.
+DATA_SUFFIXES = (".mat", ".csv", ".tsv", ".txt", ".dat", ".mpt", ".xlsx", ".xls", ".parquet",
+                 ".nda", ".ndax")  # fmt: skip
 LISTED = 3  # names of files passed over that are told
 
 
@@ -172,7 +175,8 @@ def _of_file(found: Found) -> Iterator[Source | Refused]:
 
 def _source(shown: str, part: Part, head: Head, *, is_named: bool) -> Source | Refused:
     if not head.start:
-        return Refused(shown, "the file is empty")
+        is_data = head.suffix in DATA_SUFFIXES
+        return Refused(shown, "the file is empty", is_passed=not is_data and not is_named)
     if reason := impostors.explain(head):
         return Refused(shown, reason)
     name = readers.recognise(head)

@@ -311,6 +311,8 @@ def test_bombs_are_refused_before_they_are_whole(tmp_path: Path) -> None:
 
 def test_what_is_no_recording_is_passed_over_and_what_is_no_file_too(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("The columns are time, voltage, current.\n")
+    (tmp_path / "page.html").write_text("<html>about</html>")
+    (tmp_path / "__init__.py").write_text("")
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
     (tmp_path / "test.mpr").write_bytes(b"BIO-LOGIC MODULAR FILE\x1a\0")
     (tmp_path / "._C1.csv").write_text("leftover")
@@ -320,8 +322,9 @@ def test_what_is_no_recording_is_passed_over_and_what_is_no_file_too(tmp_path: P
     passed = {
         it.reason: it.shown for it in found if isinstance(it, sources.Refused) and it.is_passed
     }
-    assert len(found) == 4
+    assert len(found) == 5
     assert set(passed) == {
+        "the file is empty",
         "not a regular file",
         "not a recording that is known",
         "BioLogic's binary file: export it as text (.mpt) from EC-Lab, and load that",

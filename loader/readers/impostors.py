@@ -14,7 +14,7 @@ def explain(head: Head) -> str | None:
     if head.start.startswith(LFS):
         return "a pointer of Git LFS, not the file itself: fetch it with `git lfs pull`"
     start = head.start.lstrip(b"\xef\xbb\xbf \t\r\n")[:15].lower()
-    if start.startswith((b"<!doctype html", b"<html")):
+    if start.startswith((b"<!doctype html", b"<html")) and head.suffix not in (".html", ".htm"):
         return "a web page, not a recording: the download failed; fetch the file again"
     return None
 
