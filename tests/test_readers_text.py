@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +16,7 @@ import openpyxl
 import pytest
 import zstandard
 
-from loader import sources
+from loader import inspect, sources
 from loader.battery import LoaderError
 from loader.part import Head
 from loader.readers import TABLES, recognise, reexport
@@ -348,3 +349,21 @@ def test_the_registry_tries_readers_in_order() -> None:
     ):  # fmt: skip
         assert recognise(head) == name
     assert "text" in TABLES
+
+
+def test_inspect_tells_how_a_file_would_be_read(
+    write: Callable[[str], Path], capsys: pytest.CaptureFixture[str], recordings: Path
+) -> None:
+    assert inspect.main([str(write("maccor.001")), "--rated-capacity-ah", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "text, utf-8, header in line 3, columns parted by tab, decimal ." in said
+    assert "most columns named as Maccor does" in said
+    assert re.search(r"Amps +current +A +1 +1 +1\n", said)
+    assert "battery maccor (tabular): 16 recordings, 4 discharges, 726 samples" in said
+    assert re.search(r" 3 discharge +58 samples, +3,420 s", said)
+    assert inspect.main([str(recordings / "SRW1.mat")]) == 0
+    assert "battery SRW1 (randomized)" in capsys.readouterr().out
+    path = write("bdf.csv")
+    path.write_text("time,voltage\n0,4\n1,4\n")
+    assert inspect.main([str(path)]) == 1
+    assert "cannot be read: no column is known to be current" in capsys.readouterr().out
