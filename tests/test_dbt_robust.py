@@ -49,7 +49,7 @@ SPOILT: dict[str, dict[str, tuple[str, ...]]] = {
         **{it: arrays(it) for it in ("time_s", "voltage_v", "current_a")},
     },
 }
-KEPT = 40  # recordings of each battery: as many as say whether the others survive
+KEPT = 60  # recordings of each battery: as many as say whether the others survive
 SERIES = "select * from cycle_series where battery_id <> all(%s) order by battery_id, cycle_index"
 QUALITY = (
     "select * from cycle_quality where battery_id <> all(%s) order by battery_id, discharge_index"
