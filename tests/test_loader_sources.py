@@ -318,9 +318,9 @@ def test_a_fleets_column_tells_the_battery(empty: str, sql: connection, tmp_path
 def test_a_sample_of_no_battery_is_refused(empty: str, tmp_path: Path) -> None:
     head = "test_time_second,voltage_volt,current_ampere,vin\n"
     (tmp_path / "1.csv").write_text(f"{head}1,4,1,a\n2,4,1,\n")
-    assert "samples without a battery" in load(tmp_path, "--battery-column", "vin").stderr
+    assert "samples without a battery" in load(tmp_path / "1.csv", "--battery-column", "vin").stderr
     (tmp_path / "1.csv").write_text(head)
-    assert "no samples in it" in load(tmp_path, "--battery-column", "vin").stderr
+    assert "no samples in it" in load(tmp_path / "1.csv", "--battery-column", "vin").stderr
 
 
 def test_operations_are_split_where_the_current_turns_and_stops(
