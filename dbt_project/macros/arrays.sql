@@ -19,13 +19,13 @@
         select
             max(t1 - t0) filter (where t1 - t0 < 'infinity') as longest_s,
             avg(t1 - t0) filter (where t1 - t0 < 'infinity') as mean_s
-        from {{ steps(recording) }}
+        from {{ intervals(recording) }}
     ) as spread
     cross join lateral (
         select
             {{ var('gap_factor') }}
             * percentile_disc(0.9) within group (order by t1 - t0) as gap_s
-        from {{ steps(recording) }}
+        from {{ intervals(recording) }}
         where
             spread.longest_s > {{ var('gap_factor') }} * spread.mean_s
             and t1 > t0
@@ -39,6 +39,14 @@
             gaps.gap_s < spread.longest_s
             and t1 - t0 between 0 and gaps.gap_s
     ) as usual
+{%- endmacro %}
+
+{#- Neighbouring times, which are all that most recordings are asked for. -#}
+{% macro intervals(recording) -%}
+    unnest(
+        {{ recording }}.time_s[2:cardinality({{ recording }}.time_s)],
+        {{ recording }}.time_s[1:cardinality({{ recording }}.time_s) - 1]
+    ) as intervals (t1, t0)
 {%- endmacro %}
 
 {#- Neighbouring samples: the arrays against themselves, shifted by one. -#}

@@ -5,19 +5,24 @@
     {{ timestamp_of(*parts) }}
 {%- endmacro %}
 
-{#- A text like 14-Nov-2014 17:25:43 as a timestamp; null where it is none. -#}
-{% macro timestamp_from_text(text) -%}
-    {%- set parts -%}
-        regexp_match({{ text }}, '^\s*(\d{1,2})-([A-Za-z]{3})[a-z]*-(\d{4})\s+(\d{1,2}):(\d{2}):(\d{2}(?:\.\d+)?)\s*$')
-    {%- endset -%}
+{#- The parts of a text like 14-Nov-2014 17:25:43: day, month, year, hour, minute, second. -#}
+{% macro date_parts(text) -%}
+    regexp_match(
+        {{ text }},
+        '^\s*(\d{1,2})-([A-Za-z]{3})[a-z]*-(\d{4})\s+(\d{1,2}):(\d{2}):(\d{2}(?:\.\d+)?)\s*$'
+    )
+{%- endmacro %}
+
+{#- These parts as a timestamp; null where there are none, or no such moment. -#}
+{% macro timestamp_from_parts(parts) -%}
     {%- set month -%}
         array_position(
-            '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}'::text [], lower(({{ parts }})[2])
+            '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}'::text [], lower({{ parts }}[2])
         )
     {%- endset -%}
     {{ timestamp_of(
-        "(" ~ parts ~ ")[3]::float8", month, "(" ~ parts ~ ")[1]::float8",
-        "(" ~ parts ~ ")[4]::float8", "(" ~ parts ~ ")[5]::float8", "(" ~ parts ~ ")[6]::float8"
+        parts ~ "[3]::float8", month, parts ~ "[1]::float8",
+        parts ~ "[4]::float8", parts ~ "[5]::float8", parts ~ "[6]::float8"
     ) }}
 {%- endmacro %}
 

@@ -23,12 +23,18 @@ renamed as (
             when 'D' then 'discharge'
             when 'R' then 'rest'
         end as stated_type,
-        {{ timestamp_from_text('source.date') }} as started_at,
+        {{ timestamp_from_parts('dates.parts') }} as started_at,
         source.time_s,
         source.voltage_v,
         source.current_a,
         source.temperature_c
     from source
+    -- the offset has the text matched once, and not wherever a part of the date is looked at
+    cross join lateral (
+        select {{ date_parts('source.date') }} as parts
+        from (values (true)) as once (is_once)
+        offset 0
+    ) as dates
 
 ),
 
