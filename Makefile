@@ -1,58 +1,61 @@
-# `make demo` runs the whole road, `make test` checks everything; both need python3.11+ and no more.
-.PHONY: demo test check data docs
-.DEFAULT_GOAL := demo
+# Everything from a fresh machine: python3.11+, pip and make. `make` alone tells what there is.
+.PHONY: help demo features docs test check clean
+.DEFAULT_GOAL := help
 
 PYTHON ?= python3
+UV := $(shell command -v uv)
+BIN := .venv/bin
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
-export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-# Where there are no recordings at all, simulated ones take their place, under names of their own.
+help:
+	@echo "make demo      the whole road: recordings, features, networks, an answered forecast"
+	@echo "make test      check style and types, then run every test"
+	@echo "make features  start the database and build the features of what is loaded"
+	@echo "make docs      every model, column, test and line of lineage as one page"
+	@echo "make check     ruff, mypy and sqlfluff"
+	@echo "make clean     remove what all this made: environment, database, models; not data/"
+
 demo: .venv/installed
-	@set -e; data="$${BATTERY_DATA:-data}"; train="B0005 B0006"; test=B0007; \
-	if [ -z "$$BATTERY_DATA" ] && ! ls data/*.zip data/*.mat data/*/*.mat 2>/dev/null | grep -q .; then \
-	    echo "== downloading NASA's aging cells"; \
-	    python -m loader download || { \
-	        echo "== NO NETWORK: THESE ARE SIMULATED CELLS, NOT MEASUREMENTS"; \
-	        data=data/simulated; python -m loader.simulate $$data; }; \
-	fi; \
-	if [ -z "$$BATTERY_DATA" ] && [ -e data/simulated ]; then \
-	    echo "== THE CELLS IN data/simulated ARE SIMULATED, NOT MEASUREMENTS"; \
-	    train="S0001 S0002"; test=S0003; \
-	fi; \
-	echo "== recordings into staging tables: python -m loader $$data"; \
-	python -m loader "$$data"; \
-	echo "== staging tables into features: dbt build --project-dir dbt_project"; \
-	dbt --no-use-colors build --quiet --project-dir dbt_project; \
-	python -m database psql -P pager=off -c "select battery_id, cycles, round(first_soh::numeric, 3) as first_soh, round(last_soh::numeric, 3) as last_soh, end_of_life_cycle from battery_summary order by battery_id"; \
-	for features in spec extended; do \
-	    echo "== features into a model: python -m model.train --train $$train --test $$test --features $$features"; \
-	    python -m model.train --train $$train --test $$test --features $$features; \
-	done; \
-	echo "== a model into a forecast: uvicorn api.main:app"; \
-	python -m api.demo $$test; \
-	echo; echo "Next: . .venv/bin/activate, then"; \
-	echo "  python -m database psql -c 'select * from cycle_features limit 5'   your features in SQL"; \
-	echo "  python -m loader PATH && dbt build --project-dir dbt_project        your own recordings"; \
-	echo "  python -m model.train --help                                       other batteries, other knobs"; \
-	echo "  uvicorn api.main:app                                               the service; post artifacts/window.json to /predict"
+	@$(BIN)/python -m demo
 
-# Every model, column, test and line of lineage as one page, which needs no server.
+features: .venv/installed
+	@$(BIN)/python -m dbt_project build
+
 docs: .venv/installed
-	python -m database start
-	dbt --no-use-colors docs generate --quiet --static --project-dir dbt_project
-	python -m webbrowser -t "file://$(CURDIR)/dbt_project/target/static_index.html"
+	@$(BIN)/python -m dbt_project --no-use-colors docs generate --quiet --static
+	@$(BIN)/python -m webbrowser -t "file://$$PWD/dbt_project/target/static_index.html"
 
 test: check
-	pytest
+	$(BIN)/python -m pytest
 
-check: .venv/installed
-	ruff format --check .
-	ruff check .
-	mypy
-	python -m database start
-	sqlfluff lint --disable-progress-bar dbt_project/models dbt_project/tests/*.sql
+check: .venv/developing
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy
+	$(BIN)/python -m database start
+	$(BIN)/python -m sqlfluff lint --disable-progress-bar dbt_project/models dbt_project/tests/*.sql
+
+clean:
+	@if [ -e .venv/installed ]; then $(BIN)/python -m database stop; fi
+	rm -rf .venv .postgres artifacts data/simulated dbt_project/target dbt_project/logs logs
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis *.egg-info
+	find . -name __pycache__ -not -path './data/*' -prune -exec rm -rf {} +
+
+# uv where it is there; it compiles nothing beforehand, nor does pip here: what is used is, when it is.
+define install
+	@if [ -z "$(UV)" ] || ! uv pip install --python $(BIN)/python --editable '$(1)'; then \
+	    $(BIN)/python -m pip install --disable-pip-version-check --no-compile --editable '$(1)'; fi
+endef
 
 .venv/installed: pyproject.toml
-	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	    "Python 3.11 or later is needed, this is " + sys.version + ": make PYTHON=python3.12 …")'
+	@echo "== installing the package and its libraries into .venv: 1 to 3 minutes, once"
+	@$(PYTHON) -m venv .venv
+	$(call install,.)
+	@touch $@
+
+.venv/developing: .venv/installed
+	@echo "== installing what the tests need, too"
+	$(call install,.[dev])
 	@touch $@

@@ -18,7 +18,7 @@ class NextCycle(BaseModel):
     soh_low: float = Field(description="Lower end of the 90 % interval")
     soh_high: float = Field(description="Upper end of the 90 % interval")
     predicted_capacity_ah: float = Field(description="predicted_soh × rated capacity, Ah")
-    features: str = Field(description="Which network answered: spec or extended")
+    features: str = Field(description="Which network answered: spec, extended or custom")
     rest_hours: float | None = Field(description="Rest before the predicted cycle, h")
     rest_source: str | None = Field(description="Where rest_hours comes from")
     unlike_training: list[str] = Field(description="Features unlike any in training")
@@ -45,6 +45,9 @@ class Answer(BaseModel):
 
     model_version: str = Field(description="First 12 hexadecimal digits of model.pth's SHA-256")
     soh_definition: str = SOH_DEFINITION
+    is_simulated: bool = Field(
+        False, description="SIMULATED cells, not measurements, are behind this answer"
+    )
 
 
 class WindowAnswer(NextCycle, Answer):
@@ -105,6 +108,7 @@ class Battery(BaseModel):
     battery_id: str
     battery_group: str | None
     layout: str
+    is_simulated: bool = Field(description="SIMULATED, not measured")
     ambient: str | None
     load: str | None
     rated_capacity_ah: float | None = Field(description="null where it is not known")

@@ -1,10 +1,11 @@
-"""Asks the service for a forecast as a user would: starts it, posts a real window, stops it.
+"""Asks the service for a forecast as a user would: starts it, posts a battery's window, stops it.
 
 python -m api.demo B0007
 """
 
 import argparse
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from urllib.parse import quote
 from api.schemas import WINDOW
 
 DEADLINE_S = 60
-WINDOW_FILE = Path("artifacts/window.json")
+WINDOW_FILE = Path(os.environ.get("MODEL_PATH", "artifacts/model.pth")).with_name("window.json")
 
 
 def main() -> int:
@@ -44,12 +45,16 @@ def main() -> int:
     except OSError as error:
         print(f"the service did not answer: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     finally:
         service.terminate()
         service.wait()
     WINDOW_FILE.write_text(json.dumps(window), encoding="utf-8")
     first, last = used[0]["cycle_index"], used[-1]["cycle_index"]
-    print(f"\nPOST /predict with cycles {first} to {last} of {battery_id}:")
+    simulated = "SIMULATED " if answer["is_simulated"] else ""
+    print(f"\nPOST /predict with {simulated}cycles {first} to {last} of {battery_id}:")
     print(json.dumps(answer, indent=2))
     return 0
 

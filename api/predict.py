@@ -30,6 +30,7 @@ async def predict(
     return WindowAnswer(
         **vars(NextCycle.of(prediction)),
         model_version=loaded.model.version,
+        is_simulated=loaded.is_simulated,
         cycles_posted=len(cycles),
         cycles_used=loaded.model.window,
     )
@@ -52,5 +53,6 @@ def predict_batch(
     predictions = loaded.predict(windows, [rest_hours] * len(windows))
     return BatchAnswer(
         model_version=loaded.model.version,
+        is_simulated=loaded.is_simulated,
         predictions=[NextCycle.of(prediction) for prediction in predictions],
     )

@@ -11,13 +11,21 @@ from typing import Any
 import torch
 
 from model import forecast
-from model.forecast import Model, Prediction, TooFewCyclesError, Trajectory
+from model.forecast import Model, ModelError, Prediction, TooFewCyclesError, Trajectory
 
 # One core per worker: on so small a network more threads cost more than they give.
 torch.set_num_threads(1)
 
 Window = Sequence[Mapping[str, Any]]
 KEPT_TRAJECTORIES = 4096
+
+
+class LackingFeaturesError(ModelError):
+    """Cycles of a window lack features that the model needs."""
+
+    def __init__(self, faults: list[tuple[int | None, int, str]]) -> None:
+        super().__init__("features are missing")
+        self.faults = faults  # window, of several; cycle; name: numbers from 1
 
 
 @dataclass(frozen=True)
@@ -27,24 +35,42 @@ class Loaded:
     model: Model
     trajectory: Callable[[tuple[float, ...], int], Trajectory]
 
+    @property
+    def is_simulated(self) -> bool:
+        """Tell whether it learned from simulated cells."""
+        return bool(self.model.card.get("simulated"))
+
     def predict(
         self, windows: Sequence[Window], rest_hours: Sequence[float | None] | None = None
     ) -> list[Prediction]:
         """Predict from the last cycles of each window, in one forward pass.
 
-        Raises TooFewCyclesError.
+        Raises TooFewCyclesError and LackingFeaturesError.
         """
-        for window in windows:
-            self.check(window)
+        for number, window in enumerate(windows, start=1):
+            self.check(window, number)
         last = [list(window[-self.model.window :]) for window in windows]
         return forecast.predict(self.model, last, list(rest_hours) if rest_hours else None)
 
-    def check(self, window: Window) -> None:
-        """Raise TooFewCyclesError for what is shorter than the model's window."""
+    def check(self, window: Window, number: int | None = None) -> None:
+        """Raise TooFewCyclesError for what is shorter than the model's window.
+
+        And LackingFeaturesError where a cycle lacks a feature that the model needs.
+        """
         if len(window) < self.model.window:
             raise TooFewCyclesError(
                 f"{len(window)} cycles, the model needs the last {self.model.window}"
             )
+        config = self.model.spec.config
+        faults = [
+            (number, at, name)
+            for at, cycle in enumerate(window, start=1)
+            for name in config.inputs
+            # a rest may be null: nothing was recorded
+            if (name not in cycle if name in config.rests else cycle.get(name) is None)
+        ]
+        if faults:
+            raise LackingFeaturesError(faults)
 
 
 @dataclass
@@ -110,7 +136,7 @@ class Predictor:
             try:
                 loaded.check(waiting.window)
                 whole.append(k)
-            except TooFewCyclesError as error:
+            except (TooFewCyclesError, LackingFeaturesError) as error:
                 answers[k] = error
         if whole:
             predictions = loaded.predict(

@@ -16,14 +16,26 @@ def _between(low: float, high: float, description: str) -> Any:
 # A TypedDict: what is checked is then, as it stands, what the model takes.
 @with_config(ConfigDict(extra="forbid", allow_inf_nan=False, strict=True))
 class Cycle(TypedDict):
-    """The features of one discharge, as in cycle_series; the bounds refuse what no cell can do."""
+    """The features of one discharge, as in cycle_series; the bounds refuse what no cell can do.
 
-    avg_voltage_load: Annotated[
-        float, Field(gt=0, le=10, description="Voltage under load, averaged over time, V")
+    Which of them are needed is the model's to say: `GET /model`, features. Unless it was trained
+    on others these are avg_voltage_load, max_temperature and time_to_discharge.
+    """
+
+    avg_voltage_load: NotRequired[
+        Annotated[
+            float | None,
+            Field(gt=0, le=10, description="Voltage under load, averaged over time, V"),
+        ]
     ]
-    max_temperature: Annotated[float, _between(-60, 150, "Highest temperature of the battery, °C")]
-    time_to_discharge: Annotated[
-        float, Field(gt=0, le=1e6, description="From load-on to the reference cut-off, s")
+    max_temperature: NotRequired[
+        Annotated[float | None, _between(-60, 150, "Highest temperature of the battery, °C")]
+    ]
+    time_to_discharge: NotRequired[
+        Annotated[
+            float | None,
+            Field(gt=0, le=1e6, description="From load-on to the reference cut-off, s"),
+        ]
     ]
     discharge_capacity: NotRequired[
         Annotated[float | None, Field(gt=0, le=1e4, description="Charge delivered, Ah")]

@@ -38,10 +38,10 @@ class Store:
             raise StoreError("all connections to the database are busy: try again")
         try:
             return self._ask(QUERIES[name], values)
-        except psycopg2.errors.UndefinedTable:
+        except (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn):
             raise StoreError(
                 "the database lacks what dbt builds: load recordings with `python -m loader PATH`, "
-                "then run `dbt build --project-dir dbt_project`"
+                "then run `python -m dbt_project build`"
             ) from None
         except (psycopg2.Error, database.DatabaseError) as error:
             raise StoreError(database.one_line(error)) from None

@@ -36,6 +36,7 @@ LEAD_OHM = 0.45  # Voltage_load and Voltage_charge are taken at the far end of t
 INTERVALS_S = (18.1, 9.4, 14.0)  # between discharge samples, one block of cycles after another
 BLOCK = 56  # cycles; the sign of Current_load changes with each, as it does within NASA's files
 FREQUENCIES_HZ = np.geomspace(5000.0, 0.1, 48)  # NASA's sweep
+SIMULATED = "Simulated, not a measurement"  # dbt knows the cells by these words
 REFERENCE_CUTOFF_V = 2.7  # NASA counts capacity down to here, whatever a cell's own cut-off
 AGING = Cell(2.0, 0.046, 0.069, 24.0, 26.0)  # still air
 RANDOMIZED = Cell(2.1, 0.046, 0.069, 38.4, 16.0)  # a chamber with a fan
@@ -49,10 +50,13 @@ def structs(records: list[dict[str, Any]]) -> npt.NDArray[np.void]:
     return array
 
 
-def save(path: Path, name: str, content: dict[str, Any]) -> None:
+def save(path: Path, variables: dict[str, Any]) -> None:
+    """Write a MATLAB file, whole or not at all."""
+    draft = path.with_suffix(".part")
     # Opened here because savemat adds ".mat" to names and hides why a file cannot be written.
-    with path.open("wb") as file:
-        savemat(file, {name: content}, do_compression=True)
+    with draft.open("wb") as file:
+        savemat(file, variables, do_compression=True)
+    draft.replace(path)
 
 
 def charge_record(samples: Samples, rng: np.random.Generator) -> dict[str, Any]:
@@ -163,7 +167,7 @@ def simulate_aging(path: Path, *, seed: int, cycles: int = 168) -> None:
         state = samples.end
         if tested:
             record("impedance", impedance_record(cell, rng))
-    save(path, path.stem, {"cycle": structs(recordings)})
+    save(path, {path.stem: {"cycle": structs(recordings)}, "description": SIMULATED})
 
 
 def simulate_randomized(
@@ -224,10 +228,10 @@ def simulate_randomized(
     content = {
         "step": structs(steps),
         "procedure": "Simulated skewed high random walk discharge at 40 degrees C",
-        "description": "Synthetic cell, not a measurement: random discharging pulses of 0.5-5 A, "
-        "skewed towards the higher end, down to 3.2 V; then charged to 4.2 V",
+        "description": f"{SIMULATED}: random discharging pulses of 0.5-5 A, skewed towards "
+        "the higher end, down to 3.2 V; then charged to 4.2 V",
     }
-    save(path, "data", content)
+    save(path, {"data": content})
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -261,6 +265,9 @@ def main(arguments: list[str] | None = None) -> int:
         where = error.filename or folder
         print(f"loader.simulate: cannot write {where}: {error.strerror}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted: the files that were named are whole", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -7,7 +7,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
 
-from model.config import MEASURED, Config
+from model.config import Config
 from model.data import Array, Windows
 
 Fit = Callable[[Array, Array], Callable[[Array], Array]]
@@ -80,9 +80,10 @@ def choose(candidates: list[Fit], inputs: list[Array], changes: list[Array]) -> 
 
 def _flat(config: Config, windows: Windows) -> Array:
     """Lay a window out as one row, as the network sees it: relative to its last cycle."""
-    count = len(MEASURED)
-    measured = windows.inputs[:, :, :count] - windows.inputs[:, -1:, :count]
-    rests = np.log1p(windows.inputs[:, :, count : len(config.inputs)])
+    inputs = windows.inputs[:, :, config.columns]
+    count = len(config.measured)
+    measured = inputs[:, :, :count] - inputs[:, -1:, :count]
+    rests = np.log1p(inputs[:, :, count:])
     return np.concatenate([measured, rests], axis=2).reshape(len(windows.target), -1)
 
 

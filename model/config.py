@@ -14,6 +14,7 @@ INPUTS = {
 }
 MEASURED = tuple(INPUTS)[:3]
 RESTS = tuple(INPUTS)[3:]
+PRESETS = {"spec": MEASURED, "extended": (*MEASURED, *RESTS)}
 
 
 def _knob(default: Any, text: str, choices: tuple[str, ...] | None = None) -> Any:
@@ -31,10 +32,10 @@ class Config:
         "what the network's output is: the change since the last cycle's SOH, or the SOH itself",
         ("change", "absolute"),
     )
-    features: str = _knob(
-        "spec",
-        "spec: voltage, temperature and time; extended: the rests before the cycle to predict too",
-        ("spec", "extended"),
+    features: tuple[str, ...] = _knob(
+        ("spec",),
+        "spec: voltage, temperature and time; extended: the rests before the cycle to predict too; "
+        "and any columns of cycle_features",
     )
     window: int = _knob(50, "past cycles that the network sees")
     hidden_1: int = _knob(64, "units of the first LSTM")
@@ -49,9 +50,36 @@ class Config:
     seed: int = _knob(0, "seed of every random number: same data, same seed, same model")
 
     @property
+    def preset(self) -> str:
+        """What the features are called: spec, extended or custom."""
+        return self.features[0] if self.features in (("spec",), ("extended",)) else "custom"
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the network's inputs, in order."""
-        return MEASURED + (RESTS if self.features == "extended" else ())
+        return self.measured + self.rests
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Those that are measured in each past cycle."""
+        return tuple(name for name in self._named if name not in RESTS)
+
+    @property
+    def rests(self) -> tuple[str, ...]:
+        """Those that are known when the cycle to predict begins."""
+        return tuple(name for name in RESTS if name in self._named)
+
+    @property
+    def columns(self) -> list[int]:
+        """Where the inputs stand in a window, which has the measured ones and all of RESTS."""
+        first = len(self.measured)
+        return [*range(first), *(first + RESTS.index(name) for name in self.rests)]
+
+    @property
+    def _named(self) -> list[str]:
+        return list(
+            dict.fromkeys(it for name in self.features for it in PRESETS.get(name, (name,)))
+        )
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

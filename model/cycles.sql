@@ -1,9 +1,11 @@
--- The one query of the trainer and the service: a battery's cycles in time order.
+-- The one query of the trainer and the service: batteries' cycles in time order.
 select
-    battery_id,
-    cycle_index,
-    features,
-    soh_target
-from cycle_series
-where battery_id = any(%(battery_ids)s)
-order by battery_id, cycle_index
+    series.battery_id,
+    series.cycle_index,
+    series.features,
+    series.soh_target,
+    summary.is_simulated
+from cycle_series as series
+inner join battery_summary as summary on series.battery_id = summary.battery_id
+where series.battery_id = any(%(battery_ids)s)
+order by series.battery_id, series.cycle_index

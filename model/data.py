@@ -18,6 +18,9 @@ Array = NDArray[np.float64]
 QUERY = (Path(__file__).parent / "cycles.sql").read_text(encoding="utf-8")
 
 
+MOST_NAMED = 20  # batteries in a message
+
+
 class ModelError(Exception):
     """Says in one line which battery, file or value is at fault, and what to do."""
 
@@ -35,9 +38,12 @@ class Series:
     """One battery's cycles in time order."""
 
     battery_id: str
+    is_simulated: bool
     cycle_index: NDArray[np.int64]  # [cycles], 1, 2, …
-    measured: Array  # [cycles, 3], config.MEASURED in the units of cycle_series; NaN where lacking
+    names: tuple[str, ...]  # of what was measured
+    measured: Array  # [cycles, names], in the units of cycle_series; NaN where lacking
     rests: Array  # [cycles, 2], config.RESTS before each cycle, hours; 0 where not known
+    time_s: Array  # [cycles], time to discharge
     capacity_ah: Array  # [cycles], discharge capacity
     soh: Array  # [cycles], a fraction; NaN where there is no ground truth
 
@@ -46,19 +52,24 @@ class Series:
 class Windows:
     """Windows of consecutive cycles of one battery, each with the cycle that follows it."""
 
-    inputs: Array  # [windows, window, 5], measured and, beside each cycle, the rests AFTER it
+    inputs: Array  # [windows, window, names + 2], measured and, beside each cycle, rests AFTER it
     target: Array  # [windows], SOH of the cycle that follows
     last_soh: Array  # [windows], the last SOH known within the window
     cycle_index: NDArray[np.int64]  # [windows], number of the cycle that follows
 
 
-def read(database: connection, battery_ids: Sequence[str]) -> list[Series]:
-    """Read the batteries from cycle_series, in the order asked for.
+def read(
+    database: connection, battery_ids: Sequence[str], names: Sequence[str] = MEASURED
+) -> list[Series]:
+    """Read the batteries from cycle_series, in the order asked for, with the features named.
 
     Raises UnknownBatteryError for a battery that is not there, and ModelError for a feature that is
     not, or before dbt has run.
     """
-    return [_series(battery_id, found) for battery_id, found in rows(database, battery_ids).items()]
+    return [
+        _series(battery_id, found, tuple(names))
+        for battery_id, found in rows(database, battery_ids).items()
+    ]
 
 
 def rows(database: connection, battery_ids: Sequence[str]) -> dict[str, list[tuple[Any, ...]]]:
@@ -67,19 +78,28 @@ def rows(database: connection, battery_ids: Sequence[str]) -> dict[str, list[tup
         with database, database.cursor() as cursor:
             cursor.execute(QUERY, {"battery_ids": list(battery_ids)})
             found = cursor.fetchall()
-    except psycopg2.errors.UndefinedTable:
+    except (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn):
         raise ModelError(
-            "there is no cycle_series: load recordings with `python -m loader PATH`, "
-            "then build it with `dbt build --project-dir dbt_project`"
+            "there is no cycle_series, or an older one: load recordings with "
+            "`python -m loader PATH`, then build it with `python -m dbt_project build`"
         ) from None
     cycles = {battery_id: list(group) for battery_id, group in groupby(found, lambda row: row[0])}
     missing = [battery_id for battery_id in battery_ids if battery_id not in cycles]
     if missing:
         raise UnknownBatteryError(
-            f"cycle_series has no battery {', '.join(missing)}: load its file with "
-            "`python -m loader PATH`, then run `dbt build --project-dir dbt_project`"
+            f"cycle_series has no battery {', '.join(missing)}: it has {_known(database)}; more "
+            "come with `python -m loader PATH` and `python -m dbt_project build`"
         )
     return {battery_id: cycles[battery_id] for battery_id in battery_ids}
+
+
+def _known(database: connection) -> str:
+    """Name the batteries that there are, of many the first."""
+    with database, database.cursor() as cursor:
+        cursor.execute("select distinct battery_id from cycle_series order by battery_id")
+        known = [str(battery_id) for (battery_id,) in cursor.fetchall()]
+    more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
+    return (", ".join(known[:MOST_NAMED]) or "none") + more
 
 
 def windows(series: Series, window: int) -> Windows:
@@ -100,8 +120,8 @@ def windows(series: Series, window: int) -> Windows:
         truths = int(np.isfinite(series.soh).sum())
         raise TooFewCyclesError(
             f"{series.battery_id} has too few cycles: {len(series.soh)}, of which {truths} with "
-            f"ground truth and {int(lacking.sum())} without one of {', '.join(MEASURED)}; a window "
-            f"of {window} and the cycle after it are needed"
+            f"ground truth and {int(lacking.sum())} without one of {', '.join(series.names)}; a "
+            f"window of {window} and the cycle after it are needed"
             + (
                 ""
                 if truths
@@ -130,13 +150,16 @@ def rests(features: Mapping[str, Any]) -> tuple[float, float]:
     return after or 0.0, features.get("rest_before_hours") or 0.0
 
 
-def measured(cycles: Sequence[Mapping[str, Any]]) -> Array:
-    """Return the features that every network sees, [cycles, 3]; NaN where one is lacking."""
-    return np.array([[cycle.get(name) for name in MEASURED] for cycle in cycles], dtype=np.float64)
+def measured(cycles: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Array:
+    """Return the features named, [cycles, names]; NaN where one is lacking."""
+    return np.array([[cycle.get(name) for name in names] for cycle in cycles], dtype=np.float64)
 
 
-def _series(battery_id: str, rows: list[tuple[Any, ...]]) -> Series:
-    for name in (*MEASURED, "discharge_capacity"):
+def _series(battery_id: str, rows: list[tuple[Any, ...]], names: tuple[str, ...]) -> Series:
+    known = {name for row in rows for name in row[2]}
+    for name in (*names, "discharge_capacity"):
+        if name not in known:
+            raise ModelError(f"there is no feature {name}: there are {', '.join(sorted(known))}")
         if not any(isinstance(row[2].get(name), int | float) for row in rows):
             raise ModelError(
                 f"{battery_id}: no cycle has {name}, which the network needs"
@@ -144,9 +167,12 @@ def _series(battery_id: str, rows: list[tuple[Any, ...]]) -> Series:
             )
     return Series(
         battery_id=battery_id,
+        is_simulated=rows[0][4],
         cycle_index=np.array([row[1] for row in rows]),
-        measured=measured([row[2] for row in rows]),
+        names=names,
+        measured=measured([row[2] for row in rows], names),
         rests=np.array([rests(row[2]) for row in rows]),
+        time_s=measured([row[2] for row in rows], ["time_to_discharge"])[:, 0],
         capacity_ah=np.array([row[2]["discharge_capacity"] for row in rows], dtype=np.float64),
         soh=np.array([np.nan if row[3] is None else row[3] for row in rows]),
     )

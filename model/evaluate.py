@@ -5,6 +5,7 @@ Every figure stands beside those of doing nothing, drift, ridge and boosting on 
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -17,10 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 from psycopg2.extensions import connection
-from tqdm import tqdm
 
 import database
-from model import baselines, cards, data, plots, scores, train
+from model import baselines, cards, data, plots, progress, scores, train
 from model.config import Config
 from model.data import Array, ModelError, Series, Windows
 from model.fade import END_OF_LIFE_SOH, Fade
@@ -55,6 +55,9 @@ def main() -> int:
     except (ModelError, database.DatabaseError) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted: nothing was written", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -66,18 +69,15 @@ def run(batteries: Sequence[str], seeds: int, epochs: int, out: Path) -> None:
     report: dict[str, Any] = {"seeds": seeds, "one_step": {}, "left_out": {}, "groups": {}}
     jobs = list(_jobs(series, groups, list(batteries), Config(epochs=epochs), seeds))
     with (
-        # torch gains nothing from a second core on networks this small: one protocol per core
-        ProcessPoolExecutor(
-            mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
-        ) as pool,
-        tqdm(total=len(jobs), unit="fit", disable=not sys.stderr.isatty()) as progress,
+        ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_prepare_worker) as pool,
+        progress.steps("evaluation", len(jobs), "protocol") as step,
     ):
         running = {pool.submit(_measure, *job[3:]): job[:3] for job in jobs}
         for done in as_completed(running):
             protocol, features, label = running[done]
             by_label = report[protocol].setdefault(features, {})
             by_label |= {label: done.result()} if protocol == "groups" else done.result()
-            progress.update()
+            step()
     report["trajectories"] = trajectories(list(series.values()))
     report["public_protocol"] = baselines.public_protocol(
         {name: it.capacity_ah[np.isfinite(it.soh)] for name, it in series.items()}
@@ -91,6 +91,12 @@ def run(batteries: Sequence[str], seeds: int, epochs: int, out: Path) -> None:
     print(f"written to {out}: evaluation.json, model_card.md, evaluation_*.png")
 
 
+def _prepare_worker() -> None:
+    # torch gains nothing from a second core on networks this small: one protocol per core
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # its parent says that it was interrupted
+
+
 def _jobs(
     series: dict[str, Series],
     groups: dict[str, list[Series]],
@@ -101,7 +107,7 @@ def _jobs(
     """Yield protocol, features, label, and the arguments of `_measure`, the longest jobs first."""
     first, tests = batteries[:2], batteries[2:]
     for features in ("extended", "spec"):
-        config = replace(base, features=features)
+        config = replace(base, features=(features,))
         for group, members in groups.items():
             others = [it for name, those in groups.items() if name != group for it in those]
             if len(others) >= 2:

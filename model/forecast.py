@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from model import data
-from model.config import MEASURED
 from model.data import Array, ModelError, TooFewCyclesError, UnknownBatteryError
 from model.fade import Trajectory
 from model.forecaster import Cycle, Forecaster, Model, extended_path, load
@@ -36,7 +35,7 @@ class Prediction:
     soh_low: float  # 90 % interval
     soh_high: float
     capacity_ah: float  # soh × rated capacity: the battery's own where known, else in training
-    features: str  # "spec" or "extended": which network answered
+    features: str  # "spec", "extended" or "custom": which network answered
     rest_hours: float | None  # rest before the cycle that was reckoned with
     rest_source: str | None  # "given" or "window median"
     unlike_training: list[str]  # features of the window that no training window resembles
@@ -48,8 +47,9 @@ def lacking(model: Model, history: Sequence[Cycle]) -> str | None:
     A history shorter than a window lacks nothing by this.
     """
     window = history[-model.window :]
-    absent = np.isnan(data.measured(window))
-    for at, name in enumerate(MEASURED):
+    names = model.spec.config.measured
+    absent = np.isnan(data.measured(window, names))
+    for at, name in enumerate(names):
         if absent[:, at].all():
             sensor = ": is there no temperature sensor?" if name == "max_temperature" else ""
             return (
@@ -127,7 +127,7 @@ class _Run:
     history: Sequence[Cycle]
     soh: Array  # [windows], predicted
     errors: Array  # [windows - 1], of these but the last; NaN where the truth is not known
-    inputs: Array  # [windows, window, 5]
+    inputs: Array  # [windows, window, names + 2]
     rest_hours: float
     is_rest_given: bool
 
@@ -136,13 +136,13 @@ class _Run:
         errors = self.errors[:at]
         half = self.forecaster.interval.half_width(errors[np.isfinite(errors)])
         soh = float(self.soh[at])
-        is_told = self.forecaster.config.features == "extended" and at == len(self.soh) - 1
+        is_told = bool(self.forecaster.config.rests) and at == len(self.soh) - 1
         return Prediction(
             soh=soh,
             soh_low=max(soh - half, 0.0),
             soh_high=soh + half,
             capacity_ah=soh * _rated_capacity_ah(self.forecaster, self.history),
-            features=self.forecaster.config.features,
+            features=self.forecaster.config.preset,
             rest_hours=self.rest_hours if is_told else None,
             rest_source=("given" if self.is_rest_given else "window median") if is_told else None,
             unlike_training=unlike,
@@ -158,7 +158,7 @@ def _run(
     window = forecaster.config.window
     inputs, last_soh, truths, rests = [], [], [], []
     for history, given in zip(histories, rest_hours, strict=True):
-        measured = data.measured(history)
+        measured = data.measured(history, forecaster.config.measured)
         after, hours = _rests_after(forecaster, history, given)
         inputs.append(_all_windows(np.hstack([measured, after]), window))
         truth, known = _soh(forecaster, history)
@@ -216,11 +216,13 @@ def _rests_after(
     the middle of the window; what is left of the time given is rest before charging. Where none is
     given, all of it is as in the middle of the window.
     """
-    if forecaster.config.features == "spec":
+    if not forecaster.config.rests:
         return np.zeros((len(history), 2)), 0.0
     parts = np.array([(*data.rests(it), it.get("rest_hours")) for it in history], dtype=float)
     window = parts[-forecaster.config.window :]
     window = window[np.isfinite(window[:, 2])]  # [cycles that tell of rest, 3]
+    if not len(window):
+        return np.vstack([parts[1:, :2], (0.0, given or 0.0)]), given or 0.0
     charging = np.maximum(window[:, 2] - window[:, 0] - window[:, 1], 0)
     after, before, hours, charging = np.median(np.column_stack([window, charging]), axis=0).tolist()
     if given is not None:

@@ -34,7 +34,7 @@ class Forecaster(nn.Module):
         self.card: dict[str, Any] = {}
         self.network = Network(config)
         self.interval = Interval()
-        self.familiarity = Familiarity()
+        self.familiarity = Familiarity(config.measured)
         self.fade = Fade()
         self.register_buffer("rated_capacity_ah", torch.ones((), dtype=torch.float64))
         self.register_buffer("capacity_line", torch.zeros(2, dtype=torch.float64))
@@ -46,8 +46,8 @@ class Forecaster(nn.Module):
         """
         capacity = np.concatenate([series.capacity_ah for series in training])
         soh = np.concatenate([series.soh for series in training])
-        time_s = np.concatenate([series.measured[:, 2] for series in training])
-        known = np.isfinite(soh) & (soh > 0)
+        time_s = np.concatenate([series.time_s for series in training])
+        known = np.isfinite(soh) & (soh > 0) & np.isfinite(time_s)
         rated = float(np.median(capacity[known] / soh[known]))
         self.rated_capacity_ah = torch.tensor(rated, dtype=torch.float64)
         self.capacity_line = torch.as_tensor(np.polyfit(time_s[known], capacity[known], 1).copy())
@@ -129,7 +129,7 @@ def _load(path: Path) -> tuple[Forecaster, str]:
     try:
         state = torch.load(io.BytesIO(content), weights_only=True)
         saved: dict[str, Any] = json.loads(state["_extra_state"])["config"]
-        for name in ("train", "test"):
+        for name in ("train", "test", "features"):
             saved[name] = tuple(saved[name])
         forecaster = Forecaster(Config(**saved))
         for name, buffer in forecaster.named_buffers():  # some are as long as the training data

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.config import MEASURED
 from model.data import Array
 
 LEVEL = 0.9
@@ -59,14 +58,15 @@ class Familiarity(nn.Module):
     reference: Tensor
     threshold: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, names: tuple[str, ...]) -> None:
         super().__init__()
+        self.names = names
         for name in ("centre", "spread", "reference", "threshold"):
             self.register_buffer(name, torch.zeros(0, dtype=torch.float64))
 
     def fit(self, training: list[Array]) -> None:
         """Learn from the training windows, one array [windows, window, inputs] per battery."""
-        summaries = [_summary(inputs) for inputs in training]
+        summaries = [_summary(self._measured(inputs)) for inputs in training]
         everything = np.concatenate(summaries)
         centre, spread = everything.mean(axis=0), everything.std(axis=0) + 1e-9
         scaled = [(summary - centre) / spread for summary in summaries]
@@ -81,16 +81,18 @@ class Familiarity(nn.Module):
 
     def unlike(self, inputs: Array) -> list[list[str]]:
         """Name the measured features unlike training, for each window of [windows, window, _]."""
-        scaled = (_summary(inputs) - self.centre.numpy()) / self.spread.numpy()
+        scaled = (_summary(self._measured(inputs)) - self.centre.numpy()) / self.spread.numpy()
         far = _distance(scaled, self.reference.numpy()) > self.threshold.numpy()
         return [
-            [name for name, it in zip(MEASURED, row, strict=True) if it] for row in far.tolist()
+            [name for name, it in zip(self.names, row, strict=True) if it] for row in far.tolist()
         ]
 
+    def _measured(self, inputs: Array) -> Array:
+        return inputs[:, :, : len(self.names)]
 
-def _summary(inputs: Array) -> Array:
+
+def _summary(measured: Array) -> Array:
     """Mean, spread, last value and slope of each measured feature, [windows, features, 4]."""
-    measured = inputs[:, :, : len(MEASURED)]
     age = np.linspace(-1, 1, measured.shape[1])[None, :, None]
     slope = (measured * age).mean(axis=1) / (age**2).mean()
     return np.stack([measured.mean(axis=1), measured.std(axis=1), measured[:, -1], slope], axis=-1)

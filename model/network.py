@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.config import MEASURED, Config
+from model.config import Config
 from model.data import Array
 
 
@@ -38,7 +38,7 @@ class Network(nn.Module):
         inputs = self._shape(window)
         mean = inputs.mean(dim=(0, 1))
         if self.config.target == "change":
-            mean[: len(MEASURED)] = 0  # the last cycle stays the origin
+            mean[: len(self.config.measured)] = 0  # the last cycle stays the origin
         self.input_mean = mean
         self.input_std = ((inputs - mean) ** 2).mean(dim=(0, 1)).sqrt().clamp_min(1e-6)
         output = target - self._origin(last_soh)
@@ -55,7 +55,7 @@ class Network(nn.Module):
         return self._origin(last_soh) + output * self.output_std + self.output_mean
 
     def run(self, inputs: Array, last_soh: Array) -> Array:
-        """Predict SOH [windows] from inputs [windows, window, 5] and last SOH [windows]."""
+        """Predict SOH [windows] from inputs [windows, window, names + 2] and last SOH [windows]."""
         with torch.inference_mode():
             output = self(
                 torch.as_tensor(inputs, dtype=torch.float32),
@@ -64,10 +64,10 @@ class Network(nn.Module):
         return np.asarray(output, dtype=np.float64)
 
     def _shape(self, window: Tensor) -> Tensor:
-        measured, rests = window[..., : len(MEASURED)], window[..., len(MEASURED) :]
+        inputs, count = window[..., self.config.columns], len(self.config.measured)
+        measured, rests = inputs[..., :count], torch.log1p(inputs[..., count:])
         if self.config.target == "change":
             measured = measured - measured[:, -1:]
-        rests = torch.log1p(rests[..., : len(self.config.inputs) - len(MEASURED)])
         return torch.cat([measured, rests], dim=-1)  # [batch, window, inputs]
 
     def _origin(self, last_soh: Tensor) -> Tensor:

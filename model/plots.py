@@ -11,7 +11,9 @@ from model.fade import END_OF_LIFE_SOH
 LONG_REST_HOURS = 12
 
 
-def forecast(path: Path, series: Series, windows: Windows, predicted: Array) -> None:
+def forecast(
+    path: Path, series: Series, windows: Windows, predicted: Array, is_simulated: bool
+) -> None:
     """Draw measured and predicted SOH over cycles, with persistence and the end of life."""
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
@@ -26,7 +28,8 @@ def forecast(path: Path, series: Series, windows: Windows, predicted: Array) -> 
     )
     axes.plot(windows.cycle_index, predicted, color="tab:blue", lw=1.6, label="predicted")
     axes.axhline(END_OF_LIFE_SOH, color="tab:red", lw=1, ls="--", label="end of life, 70 %")
-    axes.set_title(f"{series.battery_id}: state of health of the next cycle")
+    simulated = " – SIMULATED, not measured" if is_simulated else ""
+    axes.set_title(f"{series.battery_id}: state of health of the next cycle{simulated}")
     axes.set_xlabel("cycle")
     axes.set_ylabel("SOH (discharge capacity ÷ rated capacity)")
     axes.grid(alpha=0.3)

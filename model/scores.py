@@ -68,7 +68,7 @@ def table(test: dict[str, dict[str, Errors]]) -> str:
     return "\n".join(lines)
 
 
-def leaking(windows: list[Windows], names: tuple[str, ...]) -> list[str]:
+def leaking(windows: list[Windows], names: tuple[str, ...], columns: list[int]) -> list[str]:
     """Name the inputs that know the answer: from which alone the change to come can be told.
 
     An honest input leaves most of that change open; one that explains all but a hundredth of its
@@ -76,7 +76,7 @@ def leaking(windows: list[Windows], names: tuple[str, ...]) -> list[str]:
     """
     change = np.concatenate([it.target - it.last_soh for it in windows])
     found = []
-    for column, name in enumerate(names):
+    for column, name in zip(columns, names, strict=True):
         values = np.concatenate([it.inputs[:, -2:, column] for it in windows])
         soh = np.concatenate([it.last_soh for it in windows])
         design = np.column_stack([values, soh, np.ones(len(change))])

@@ -1,6 +1,7 @@
 """Trains a model on some batteries, tests it on others: `python -m model.train`."""
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -16,14 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 import database
 from model import config as knobs
-from model import data, plots, scores
+from model import data, forecaster, plots, progress, scores
 from model.config import Config
 from model.data import Array, ModelError, Series, Windows
-from model.forecaster import Forecaster, extended_path
+from model.forecaster import Forecaster
 from model.network import Network
 
 MOST_EPOCHS = 100  # tried when the number of epochs is chosen
@@ -44,19 +44,23 @@ def main() -> int:
     except (ModelError, database.DatabaseError) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted: nothing was written", file=sys.stderr)
+        return 130
     return 0
 
 
 def run(config: Config, out: Path) -> None:
     """Read, train, test, and write model.pth, metrics.json and a picture per test battery.
 
-    With the extended features the names are model_extended.pth, and so on. Raises ModelError when
+    With other features the names are model_extended.pth or model_custom.pth, and so on. What was
+    made from the same cycles, by the same knobs and code, is left as it is. Raises ModelError when
     the batteries cannot serve; then nothing is written.
     """
     check(config)
     with closing(database.connect()) as server:
-        train = data.read(server, config.train)
-        test = data.read(server, config.test)
+        train = data.read(server, config.train, config.measured)
+        test = data.read(server, config.test, config.measured)
     training = [data.windows(series, config.window) for series in train]
     testing = [data.windows(series, config.window) for series in test]
     for series in (*train, *test):
@@ -64,8 +68,17 @@ def run(config: Config, out: Path) -> None:
             print(f"{series.battery_id}: {lacking} cycles lack a feature: no window holds them")
     _refuse_leaks(config, train, test, training)
 
-    forecaster = fit(config, train)
-    predictions = [forecaster.network.run(windows.inputs, windows.last_soh) for windows in testing]
+    tail = "" if config.preset == "spec" else f"_{config.preset}"
+    path, metrics = out / f"model{tail}.pth", out / f"metrics{tail}.json"
+    pictures = [out / f"forecast_{series.battery_id}{tail}.png" for series in test]
+    made_from = _fingerprint(config, [*train, *test])
+    if all(it.exists() for it in (metrics, *pictures)) and _made_from(path) == made_from:
+        print(f"nothing to do: {path} was made from the same cycles, knobs and code")
+        print(scores.table(json.loads(metrics.read_text(encoding="utf-8"))["test"]))
+        return
+
+    made = fit(config, train)
+    predictions = [made.network.run(windows.inputs, windows.last_soh) for windows in testing]
     tested = {
         series.battery_id: {
             "model": scores.errors(predicted, windows.target),
@@ -73,7 +86,10 @@ def run(config: Config, out: Path) -> None:
         }
         for series, windows, predicted in zip(test, testing, predictions, strict=True)
     }
-    forecaster.card |= {
+    simulated = [series.battery_id for series in (*train, *test) if series.is_simulated]
+    made.card |= {
+        "made_from": made_from,
+        "simulated": simulated,
         "train": {
             series.battery_id: {"cycles": len(series.soh), "windows": len(windows.target)}
             for series, windows in zip(train, training, strict=True)
@@ -82,17 +98,18 @@ def run(config: Config, out: Path) -> None:
     }
 
     out.mkdir(parents=True, exist_ok=True)
-    path = out / "model.pth"
-    tail = ""
-    if config.features == "extended":
-        path, tail = extended_path(path), "_extended"
-    save(path, forecaster)
-    report = json.dumps(forecaster.card, indent=2) + "\n"
-    (out / f"metrics{tail}.json").write_text(report, encoding="utf-8")
-    for series, windows, predicted in zip(test, testing, predictions, strict=True):
-        plots.forecast(out / f"forecast_{series.battery_id}{tail}.png", series, windows, predicted)
+    save(path, made)
+    metrics.write_text(json.dumps(made.card, indent=2) + "\n", encoding="utf-8")
+    for picture, series, windows, predicted in zip(
+        pictures, test, testing, predictions, strict=True
+    ):
+        plots.forecast(picture, series, windows, predicted, bool(simulated))
+    if simulated:
+        print(f"SIMULATED cells, not measurements: {', '.join(simulated)}")
     print(scores.table(tested))
-    print(f"written to {out}: {path.name}, metrics{tail}.json and a picture per test battery")
+    print(f"written to {out}: {', '.join(it.name for it in (path, metrics, *pictures))}")
+    if config.preset == "custom":
+        print(f"to serve it: MODEL_PATH={path} uvicorn api.main:app")
 
 
 def check(config: Config) -> None:
@@ -112,6 +129,29 @@ def check(config: Config) -> None:
         raise ModelError("--dropout must be at least 0 and below 1")
     if config.epochs < 0 or config.noise < 0:
         raise ModelError("--epochs and --noise must not be below 0")
+    if not config.measured:
+        raise ModelError("--features needs one that is measured in a cycle, beside the rests")
+
+
+def _fingerprint(config: Config, series: list[Series]) -> str:
+    """Return a checksum of all that a model is made from: knobs, cycles, code and libraries."""
+    digest = hashlib.sha256(json.dumps(asdict(config)).encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    digest.update(f"{version('torch')} {version('numpy')}".encode())
+    for it in series:
+        digest.update(f"{it.battery_id} {it.is_simulated}".encode())
+        for values in (it.measured, it.rests, it.capacity_ah, it.soh):
+            digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+def _made_from(path: Path) -> str | None:
+    """Return the fingerprint in a model file; None where there is none that can be used."""
+    try:
+        return str(forecaster.load(path).spec.card.get("made_from"))
+    except ModelError:
+        return None
 
 
 def _refuse_leaks(
@@ -124,7 +164,7 @@ def _refuse_leaks(
                 f"{unseen.battery_id} holds the same cycles as {seen.battery_id}: "
                 "one battery under two names cannot be learnt from and tested on"
             )
-    knowing = scores.leaking(training, config.inputs)
+    knowing = scores.leaking(training, config.inputs, config.columns)
     if knowing:
         raise ModelError(
             f"feature {', '.join(knowing)} tells the cycle to predict: "
@@ -140,14 +180,14 @@ def fit(config: Config, train: list[Series], choice_seeds: int = CHOICE_SEEDS) -
     """
     training = [data.windows(series, config.window) for series in train]
     epochs, residuals = choose_epochs(config, training, choice_seeds)
-    forecaster = Forecaster(config)
-    forecaster.network, curve = fit_network(replace(config, epochs=epochs), training)
-    forecaster.interval.fit(residuals)
-    forecaster.familiarity.fit([windows.inputs for windows in training])
-    forecaster.fade.fit([series.soh[np.isfinite(series.soh)] for series in train])
-    forecaster.learn_capacity(train)
-    forecaster.card = card(config, epochs, residuals, curve)
-    return forecaster.eval()
+    made = Forecaster(config)
+    made.network, curve = fit_network(replace(config, epochs=epochs), training)
+    made.interval.fit(residuals)
+    made.familiarity.fit([windows.inputs for windows in training])
+    made.fade.fit([series.soh[np.isfinite(series.soh)] for series in train])
+    made.learn_capacity(train)
+    made.card = card(config, epochs, residuals, curve)
+    return made.eval()
 
 
 def choose_epochs(config: Config, training: list[Windows], choice_seeds: int) -> tuple[int, Array]:
@@ -158,9 +198,8 @@ def choose_epochs(config: Config, training: list[Windows], choice_seeds: int) ->
     epochs = config.epochs or MOST_EPOCHS
     every = CHECK_EVERY if not config.epochs else epochs
     curves = []  # per battery left out: errors [seeds, checkpoints, windows]
-    with tqdm(
-        total=len(training) * choice_seeds, desc="leaving out", unit="fit", disable=_quiet()
-    ) as progress:
+    fits = len(training) * choice_seeds
+    with progress.steps("each training battery left out", fits, "network") as step:
         for left_out in training:
             others = [windows for windows in training if windows is not left_out]
             errors = []
@@ -169,7 +208,7 @@ def choose_epochs(config: Config, training: list[Windows], choice_seeds: int) ->
                 tried = replace(config, epochs=epochs, seed=seed)
                 fit_network(tried, others, every, left_out, seen)
                 errors.append(np.array(seen) - left_out.target)
-                progress.update()
+                step()
             curves.append(np.array(errors))
     curve = np.mean([np.sqrt((it**2).mean(axis=2)).mean(axis=0) for it in curves], axis=0)
     padded = np.concatenate([curve[:1], curve, curve[-1:]])
@@ -215,10 +254,10 @@ def fit_network(
     return network.eval(), curve
 
 
-def save(path: Path, forecaster: Forecaster) -> None:
+def save(path: Path, made: Forecaster) -> None:
     """Write the state dict, whole or not at all: a service may be reading it."""
     draft = path.with_suffix(".tmp")
-    torch.save(forecaster.state_dict(), draft)
+    torch.save(made.state_dict(), draft)
     os.replace(draft, path)
 
 
@@ -230,7 +269,9 @@ def card(config: Config, epochs: int, residuals: Array, curve: list[float]) -> d
         "epochs": epochs,
         "left_out_rmse": float(np.sqrt((residuals**2).mean())),
         "training_curve": curve,
-        "features": {name: knobs.INPUTS[name] for name in config.inputs},
+        "features": {
+            name: knobs.INPUTS.get(name, "as in cycle_features") for name in config.inputs
+        },
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("battery-forecast", "torch", "numpy")},
@@ -240,10 +281,6 @@ def card(config: Config, epochs: int, residuals: Array, curve: list[float]) -> d
 
 def _tensor(values: Array) -> Tensor:
     return torch.as_tensor(values, dtype=torch.float32)
-
-
-def _quiet() -> bool:
-    return not sys.stderr.isatty()
 
 
 if __name__ == "__main__":

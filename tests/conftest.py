@@ -193,7 +193,7 @@ def model_path(simulated_template: str, tmp_path_factory: pytest.TempPathFactory
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE_URL", simulated_template)
         for features in ("spec", "extended"):
-            made = Config(train=("S0001", "S0002"), test=("S0003",), features=features, epochs=2)
+            made = Config(train=("S0001", "S0002"), test=("S0003",), features=(features,), epochs=2)
             train.run(made, folder)
     return folder / "model.pth"
 

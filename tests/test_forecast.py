@@ -8,7 +8,7 @@ import pytest
 from psycopg2.extensions import connection
 
 from model import baselines, data, forecast, scores, train
-from model.config import Config
+from model.config import MEASURED, Config
 from model.data import ModelError, Windows
 from model.fade import LENGTH, Fade
 from model.intervals import Familiarity, Interval, conformal
@@ -52,7 +52,7 @@ def test_unlike_windows_are_told_by_feature() -> None:
     generator = np.random.default_rng(0)
     centre = np.array([3.5, 35, 3000, 1, 1])
     cells = [centre * generator.normal(1, 0.01, (60, 10, 5)) for _ in range(2)]
-    familiarity = Familiarity()
+    familiarity = Familiarity(MEASURED)
     familiarity.fit(cells)
     hot = centre * generator.normal(1, 0.01, (1, 10, 5))
     hot[:, :, 1] += 30
@@ -108,7 +108,11 @@ def model(simulated_template: str, tmp_path_factory: pytest.TempPathFactory) -> 
         patch.setenv("DATABASE_URL", simulated_template)
         for features in ("spec", "extended"):
             config = Config(
-                train=("S0001", "S0002"), test=("S0003",), window=20, epochs=3, features=features
+                train=("S0001", "S0002"),
+                test=("S0003",),
+                window=20,
+                epochs=3,
+                features=(features,),
             )
             train.run(config, folder)
     return forecast.load(Path(folder) / "model.pth")

@@ -22,9 +22,12 @@ def series(soh: list[float], battery_id: str = "B1") -> Series:
     cycles = len(soh)
     return Series(
         battery_id=battery_id,
+        is_simulated=False,
         cycle_index=np.arange(1, cycles + 1),
+        names=("a", "b", "c"),
         measured=np.arange(cycles * 3, dtype=float).reshape(cycles, 3),
         rests=np.arange(cycles * 2, dtype=float).reshape(cycles, 2),
+        time_s=np.array(soh) * 3600,
         capacity_ah=np.array(soh) * 2,
         soh=np.array(soh),
     )

@@ -28,6 +28,7 @@ export async function ask(path, body) {
   }
   const said = await answer.json().catch(() => ({ detail: `The service answered ${answer.status}.` }));
   if (!answer.ok) throw new Problem({ status: answer.status, ...said });
+  if ("is_simulated" in said) document.getElementById("simulated").hidden = !said.is_simulated;
   return said;
 }
 

@@ -3,6 +3,7 @@ select
     battery_id,
     battery_group,
     layout,
+    is_simulated,
     ambient,
     load,
     rated_capacity_ah,

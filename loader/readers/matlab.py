@@ -6,6 +6,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,8 @@ def batteries(content: bytes, name: str, reading: Reading) -> Iterator[Battery]:
         held = ", ".join(battery_id for battery_id, *_ in found)
         raise LoaderError(f"--battery-id is for one battery, and the file holds {held}")
     for battery_id, layout, record in found:
-        yield layout.read(record, reading.battery_id or battery_id)
+        battery = layout.read(record, reading.battery_id or battery_id)
+        yield replace(battery, description=battery.description or _description(variables))
 
 
 def _structs(variables: dict[str, Any], name: str) -> Iterator[tuple[str, Any, Any]]:
@@ -89,6 +91,12 @@ def _structs(variables: dict[str, Any], name: str) -> Iterator[tuple[str, Any, A
             yield variable, layout, record
         else:  # every file's name for it: the file's own name is the battery's
             yield _named(name if len(found) == 1 else f"{name}_{variable}"), layout, record
+
+
+def _description(variables: dict[str, Any]) -> str | None:
+    """The text of a variable called so, which stands beside the batteries."""
+    held = np.asarray(variables.get("description"))
+    return str(held.reshape(-1)[0]) if held.dtype.kind == "U" and held.size == 1 else None
 
 
 def _named(name: str) -> str:

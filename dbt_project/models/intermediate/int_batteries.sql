@@ -23,6 +23,7 @@ final as (
     select
         source_files.battery_id,
         source_files.layout,
+        source_files.is_simulated,
         conditions.battery_group,
         conditions.ambient,
         coalesce(

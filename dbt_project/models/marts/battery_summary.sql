@@ -34,6 +34,7 @@ final as (
     select
         batteries.battery_id::varchar as battery_id,
         batteries.layout::varchar as layout,
+        coalesce(batteries.is_simulated, false) as is_simulated,
         batteries.battery_group::varchar as battery_group,
         batteries.rated_capacity_ah::float8 as rated_capacity_ah,
         batteries.cutoff_v::float8 as cutoff_v,

@@ -3,6 +3,8 @@ select
     layout,
     file_name,
     sha256,
+    -- what loader.simulate writes begins so
+    coalesce(description like 'Simulated, not a measurement%', false) as is_simulated,
     rated_capacity_ah,
     cutoff_v,
     full_charge_v,

@@ -1,0 +1,5 @@
+-- The names of the first batteries: for who asked for another.
+select battery_id
+from battery_summary
+order by battery_id
+limit %(limit)s
