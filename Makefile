@@ -37,14 +37,16 @@ check: .venv/developing
 
 clean:
 	@if [ -e .venv/installed ]; then $(BIN)/python -m database stop; fi
-	rm -rf .venv .postgres artifacts data/simulated dbt_project/target dbt_project/logs logs
+	rm -rf .venv .postgres artifacts dbt_project/target dbt_project/logs logs
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis *.egg-info
 	find . -name __pycache__ -not -path './data/*' -prune -exec rm -rf {} +
 
-# uv where it is there; it compiles nothing beforehand, nor does pip here: what is used is, when it is.
+# uv where it is there. Nothing is compiled beforehand: what is used is, when it is. pip has much to
+# say, which is welcome where somebody waits at a terminal.
 define install
 	@if [ -z "$(UV)" ] || ! uv pip install --python $(BIN)/python --editable '$(1)'; then \
-	    $(BIN)/python -m pip install --disable-pip-version-check --no-compile --editable '$(1)'; fi
+	    $(BIN)/python -m pip install --disable-pip-version-check --no-compile \
+	        $$([ -t 1 ] || echo --quiet) --editable '$(1)'; fi
 endef
 
 .venv/installed: pyproject.toml

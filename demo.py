@@ -22,7 +22,7 @@ import database
 from model.config import MEASURED, Config
 
 DATA = Path("data")
-SIMULATED = DATA / "simulated"
+SIMULATED = Path("artifacts/simulated/recordings")
 NOT_RECORDINGS = (".part", ".sha256")
 EVERY_S = 10.0
 # Batteries by how many cycles a network could learn from.
@@ -65,7 +65,7 @@ def _run() -> None:
     data = _recordings()
     out = Path("artifacts")
     if data == SIMULATED:
-        out /= "simulated"
+        out = SIMULATED.parent
         os.environ["DATABASE_URL"] = _database_of_its_own("simulated")
     os.environ["MODEL_PATH"] = str(out / "model.pth")
     _step("recordings into staging tables", "-m", "loader", data)
@@ -92,8 +92,7 @@ def _run() -> None:
 def _recordings() -> Path:
     if named := os.environ.get("BATTERY_DATA"):
         return Path(named)
-    others = (it for it in DATA.rglob("*") if SIMULATED not in it.parents and it.is_file())
-    if any(it.suffix not in NOT_RECORDINGS for it in others):
+    if any(it.is_file() and it.suffix not in NOT_RECORDINGS for it in DATA.rglob("*")):
         return DATA
     _say("downloading NASA's aging cells: python -m loader download")
     if _python("-m", "loader", "download") == 0:
@@ -156,7 +155,7 @@ def _batteries() -> list[str]:
 
 def _train(train: Sequence[str], test: str, out: Path) -> None:
     """Train both networks at once, one per core; what the second says is shown after the first."""
-    running = []
+    running: list[subprocess.Popen[str]] = []
     for features in ("spec", "extended"):
         command = [
             "-m", "model.train", "--train", *train, "--test", test, "--features", features,

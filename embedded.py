@@ -70,7 +70,7 @@ def programs() -> Path:
 def answers() -> bool:
     """Tell whether the server takes connections; one that is full does."""
     folder = socket_folder()
-    if not (folder / f".s.PGSQL.{PORT}").exists() or not _is_ours(folder):
+    if not _is_ours(folder) or not (folder / f".s.PGSQL.{PORT}").exists():
         return False
     try:
         psycopg2.connect(host=str(folder), port=PORT, user="postgres", dbname="postgres").close()

@@ -19,6 +19,7 @@ from urllib.parse import quote
 from api.schemas import WINDOW
 
 DEADLINE_S = 60
+ITSELF = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy on the way
 WINDOW_FILE = Path(os.environ.get("MODEL_PATH", "artifacts/model.pth")).with_name("window.json")
 
 
@@ -71,7 +72,7 @@ def _wait(service: subprocess.Popen[bytes], url: str) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while True:
         try:
-            urllib.request.urlopen(url, timeout=5).close()
+            ITSELF.open(url, timeout=5).close()
             return
         except HTTPError:
             raise
@@ -84,7 +85,7 @@ def _wait(service: subprocess.Popen[bytes], url: str) -> None:
 def _ask(url: str, cycles: list[dict[str, float]] | None = None) -> Any:
     body = None if cycles is None else json.dumps(cycles).encode()
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=DEADLINE_S) as response:
+    with ITSELF.open(request, timeout=DEADLINE_S) as response:
         return json.load(response)
 
 

@@ -18,6 +18,7 @@ torch.set_num_threads(1)
 
 Window = Sequence[Mapping[str, Any]]
 KEPT_TRAJECTORIES = 4096
+CAPACITY = ("discharge_capacity", "time_to_discharge")  # either tells how much a cycle delivered
 
 
 class LackingFeaturesError(ModelError):
@@ -69,6 +70,12 @@ class Loaded:
             # a rest may be null: nothing was recorded
             if (name not in cycle if name in config.rests else cycle.get(name) is None)
         ]
+        if "time_to_discharge" not in config.measured:  # from which capacity would follow
+            faults += [
+                (number, at, " or ".join(CAPACITY))
+                for at, cycle in enumerate(window, start=1)
+                if all(cycle.get(name) is None for name in CAPACITY)
+            ]
         if faults:
             raise LackingFeaturesError(faults)
 

@@ -1,4 +1,4 @@
-"""Command line of the loader: `python -m loader PATH…`, `… status` and `… download`."""
+"""Command line of the loader: `python -m loader PATH…`, and `… status`, `… inspect` and so on."""
 
 import io
 import sys
@@ -36,6 +36,10 @@ def _run(given: list[str]) -> int:
         from loader import status
 
         return status.main(given[1:])
+    if given[:1] == ["remove"]:
+        from loader import remove
+
+        return remove.main(given[1:])
     if given[:1] == ["inspect"]:
         from loader import inspect
 

@@ -121,6 +121,20 @@ def write(
     return written
 
 
+def remove(database: connection, battery_ids: Sequence[str]) -> None:
+    """Delete all that staging holds of the batteries; raises LoaderError, where one is unknown."""
+    loaded = [row.battery_id for row in status(database)]
+    if unknown := [it for it in battery_ids if it not in loaded]:
+        raise LoaderError(
+            f"{', '.join(unknown)}: not loaded, nothing was removed; loaded are "
+            f"{', '.join(loaded) or 'none'}"
+        )
+    with database, database.cursor() as cursor:
+        for battery_id in battery_ids:
+            _lock(cursor, f"battery {battery_id}")
+            _delete(cursor, battery_id)
+
+
 def _stands(cursor: cursor) -> bool:
     cursor.execute("select obj_description(to_regnamespace('staging'), 'pg_namespace')")
     return cursor.fetchone() == (VERSION,)
@@ -161,12 +175,14 @@ def _content(battery: Battery, origin: Origin) -> str:
     return digest.hexdigest()
 
 
-def _replace(cursor: cursor, battery: Battery, origin: Origin, content: str) -> None:
+def _delete(cursor: cursor, battery_id: str) -> None:
     cursor.execute("select tablename from pg_tables where schemaname = 'staging'")
     for (table,) in cursor.fetchall():
-        cursor.execute(
-            f'delete from staging."{table}" where battery_id = %s', (battery.battery_id,)
-        )
+        cursor.execute(f'delete from staging."{table}" where battery_id = %s', (battery_id,))
+
+
+def _replace(cursor: cursor, battery: Battery, origin: Origin, content: str) -> None:
+    _delete(cursor, battery.battery_id)
     facts = {name: getattr(battery, name) for name in FACTS} | origin._asdict()
     facts["content"] = content
     cursor.execute(

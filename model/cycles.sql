@@ -4,8 +4,8 @@ select
     series.cycle_index,
     series.features,
     series.soh_target,
-    summary.is_simulated
+    coalesce(summary.is_simulated, false) as is_simulated
 from cycle_series as series
-inner join battery_summary as summary on series.battery_id = summary.battery_id
+left join battery_summary as summary on series.battery_id = summary.battery_id
 where series.battery_id = any(%(battery_ids)s)
 order by series.battery_id, series.cycle_index

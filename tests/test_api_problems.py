@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 import api.main
 from api.schemas import EXAMPLE_CYCLE, EXAMPLE_WINDOW
+from model import train
+from model.config import Config
 from tests.conftest import Server, run, serving
 from tests.test_api import assert_problem
 
@@ -84,6 +86,35 @@ def test_missing_and_unknown_fields_are_named(client: TestClient) -> None:
     assert_problem(answer, 422, "cycle 50", "max_temperature")
     answer = client.post("/predict", json=[{**EXAMPLE_CYCLE, "charm": 1.0}, *EXAMPLE_WINDOW[1:]])
     assert_problem(answer, 422, "cycle 1", "charm")
+
+
+def test_a_model_of_other_features_asks_for_them(
+    simulated: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("avg_voltage_load", "ohmic_resistance", "rest_before_hours")
+    config = Config(train=("S0001", "S0002"), test=("S0003",), epochs=1, features=names)
+    train.run(config, tmp_path)
+    monkeypatch.setenv("MODEL_PATH", str(tmp_path / "model_custom.pth"))
+    with TestClient(api.main.app, client=("127.0.0.1", 50000)) as client:
+        assert list(client.get("/model").json()["card"]["features"]) == list(names)
+        answer = client.post("/predict", json=EXAMPLE_WINDOW)
+        problem = assert_problem(answer, 422, "cycle 1", "ohmic_resistance", "the model needs it")
+        assert problem["errors"][1]["cycle"] == 2
+        cycle = {"avg_voltage_load": 3.5, "ohmic_resistance": 0.1, "rest_before_hours": None}
+        window = [{**cycle, "discharge_capacity": 1.8}] * 50
+        answer = client.post("/predict", json=window)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["features"] == "custom"
+        assert answer.json()["is_simulated"] is True
+        assert client.get("/batteries/S0003/prediction").status_code == 200
+        bare = [{name: value for name, value in cycle.items() if "rest" not in name}] * 50
+        problem = assert_problem(client.post("/predict/batch", json=[window, bare]), 422)
+        assert problem["errors"][0] == {
+            "window": 2, "cycle": 1, "field": "rest_before_hours", "detail": "the model needs it",
+        }  # fmt: skip
+        both = ("discharge_capacity", "time_to_discharge")
+        answer = client.post("/predict", json=[cycle] * 50)
+        assert_problem(answer, 422, "cycle 1", " or ".join(both))
 
 
 def test_json_that_never_ends(client: TestClient) -> None:

@@ -18,7 +18,7 @@ from tests.conftest import run
 def history(opened: connection, battery_id: str) -> list[dict[str, Any]]:
     """Return a battery's cycles as a service has them: features, and soh_target."""
     found = data.rows(opened, [battery_id])[battery_id]
-    return [{**features, "soh_target": soh} for _, _, features, soh in found]
+    return [{**features, "soh_target": soh} for _, _, features, soh, _ in found]
 
 
 def line(cycles: int, fade: float) -> data.Array:

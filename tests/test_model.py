@@ -1,6 +1,7 @@
 """Training, on simulated and on NASA's cells, and what it must never do."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from psycopg2.extensions import connection
 
-from model import data, forecast, train
+from model import data, forecast, progress, train
 from model.config import Config
 from model.data import ModelError, Series
 from tests.conftest import rows, run
@@ -194,3 +195,78 @@ def test_nasa_b0007_from_b0005_and_b0006(nasa: str, sql: connection, tmp_path: P
     change = np.diff([soh for (soh,) in measured])[49:]
     assert test["persistence"]["rmse"] == pytest.approx(float(np.sqrt((change**2).mean())))
     assert test["model"]["rmse"] < test["persistence"]["rmse"]
+
+
+def test_what_is_made_already_is_left_as_it_is(
+    simulated: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], sql: connection
+) -> None:
+    config = Config(train=("S0001", "S0002"), test=("S0003",), epochs=1)
+    train.run(config, tmp_path)
+    made = (tmp_path / "model.pth").stat().st_mtime_ns
+    train.run(config, tmp_path)
+    assert "nothing to do" in capsys.readouterr().out
+    assert (tmp_path / "model.pth").stat().st_mtime_ns == made
+    train.run(replace(config, seed=1), tmp_path)  # another knob
+    other = (tmp_path / "model.pth").stat().st_mtime_ns
+    assert other > made
+    sql.cursor().execute(
+        "update cycle_series set soh_target = soh_target + 1e-6"
+        " where battery_id = 'S0003' and cycle_index = 55"
+    )
+    train.run(replace(config, seed=1), tmp_path)  # another cycle
+    assert (tmp_path / "model.pth").stat().st_mtime_ns > other
+
+
+def test_features_are_named_and_kept_in_the_model(simulated: str, tmp_path: Path) -> None:
+    config = Config(
+        train=("S0001", "S0002"),
+        test=("S0003",),
+        epochs=1,
+        features=("avg_voltage_load", "ohmic_resistance", "rest_before_hours"),
+    )
+    train.run(config, tmp_path)
+    made = forecast.load(tmp_path / "model_custom.pth").spec
+    assert made.config == config
+    assert made.network.lstm_1.input_size == 3
+    assert list(made.card["features"]) == list(config.inputs)
+    for names, said in (
+        (("charm",), "there is no feature charm: there are ambient_temperature, avg_current_load"),
+        (("rest_before_hours",), "one that is measured"),
+        (("internal_resistance", "spec"), None),
+    ):
+        other = replace(config, features=names)
+        if said is None:
+            assert other.inputs == ("internal_resistance", *Config().inputs)
+            continue
+        with pytest.raises(ModelError, match=said):
+            train.run(other, tmp_path)
+
+
+def test_simulated_cells_are_called_so(
+    simulated: str, tmp_path: Path, sql: connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = Config(train=("S0001", "S0002"), test=("S0003",), epochs=1)
+    train.run(config, tmp_path)
+    assert "SIMULATED cells, not measurements: S0001, S0002, S0003" in capsys.readouterr().out
+    metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["simulated"] == ["S0001", "S0002", "S0003"]
+    sql.cursor().execute("update battery_summary set is_simulated = false")
+    train.run(config, tmp_path)
+    assert "SIMULATED" not in capsys.readouterr().out
+
+
+def test_an_unknown_battery_is_told_which_there_are(simulated: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no battery X1: it has S0001, S0002, S0003, S0004, SRW1"):
+        train.run(Config(train=("S0001", "S0002"), test=("X1",)), tmp_path)
+
+
+def test_long_work_tells_of_itself_without_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "EVERY_S", 0.0)
+    with progress.steps("evaluation", 2, "protocol") as step:
+        step()
+        step()
+    first, last = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"evaluation: 1 of 2 protocols after \d+ s", first)
+    assert re.fullmatch(r"evaluation: 2 of 2 protocols after \d+ s", last)

@@ -1,4 +1,4 @@
-"""README.md does what it says: its commands run, its output is what they print."""
+"""README.md and docs/ do what they say: their commands run, their output is what is printed."""
 
 import re
 import shutil
@@ -6,15 +6,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from tests.conftest import NASA, ROOT, run
+from tests.users import User, checkout
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
-NOT_OURS = shutil.ignore_patterns(
-    ".git", ".venv", ".postgres", "artifacts", "data", "target", ".*_cache"
-)
+SNIPPETS = [
+    pytest.param(language, text, id=f"{path.stem}-{number}-{language}")
+    for path in sorted((ROOT / "docs").glob("*.md"))
+    for number, (language, text) in enumerate(
+        re.findall(r"```(\w+)\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL), start=1
+    )
+]
 
 
 def test_the_readme_opens_with_the_two_commands_that_ci_runs() -> None:
@@ -27,14 +33,19 @@ def test_the_readme_opens_with_the_two_commands_that_ci_runs() -> None:
 @pytest.mark.nasa
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_every_command_runs(nasa: str, tmp_path: Path) -> None:
-    checkout = tmp_path / "checkout"
-    shutil.copytree(ROOT, checkout, ignore=NOT_OURS)
-    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    folder = checkout(tmp_path / "checkout")
+    (folder / "cycler").mkdir()
+    shutil.copy(ROOT / "tests/cases/25a-tab.txt", folder / "cycler/C7.txt")
     script = COMMANDS.replace("make demo\nmake test\n", "")
     made = subprocess.run(
         ["bash", "-eumo", "pipefail", "-c", script],
-        cwd=checkout,
-        env={"PATH": path, "DATABASE_URL": nasa, "BATTERY_DATA": str(NASA), "HOME": str(tmp_path)},
+        cwd=folder,
+        env={
+            "PATH": "/usr/bin:/bin",
+            "DATABASE_URL": nasa,
+            "BATTERY_DATA": str(NASA),
+            "HOME": str(tmp_path),
+        },
         capture_output=True,
         text=True,
         timeout=600,
@@ -47,6 +58,29 @@ def test_every_command_runs(nasa: str, tmp_path: Path) -> None:
     printed = [line.rstrip() for line in made.stdout.splitlines()]
     for line in shown[1].splitlines():
         assert line in printed
+
+
+@pytest.mark.parametrize(("language", "text"), SNIPPETS)
+def test_every_snippet_of_the_docs_runs(
+    language: str, text: str, simulated: str, tmp_path: Path
+) -> None:
+    if "install postgres" in text:
+        try:
+            duckdb.sql("install postgres")
+        except duckdb.Error:
+            pytest.skip("DuckDB's extension cannot be downloaded")
+    folder = checkout(tmp_path / "checkout")
+    runner = {
+        "sh": ["bash", "-euo", "pipefail", "-c", text],
+        "python": [sys.executable, "-c", text],
+        "sql": [
+            sys.executable, "-m", "database", "psql", "-v", "ON_ERROR_STOP=1",
+            "-c", f"begin; {text} rollback;",
+        ],
+    }[language]  # fmt: skip
+    made = User(tmp_path).run(*runner, cwd=folder, DATABASE_URL=simulated)
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert made.stdout.strip()
 
 
 def test_simulated_cells_travel_the_whole_road(empty: str, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ select
 from {{ ref('cycle_features') }} as cycles
 inner join {{ ref('battery_summary') }} as batteries using (battery_id)
 where
-    battery_id in ('B0005', 'B0006', 'B0007', 'B0018')
+    battery_id in ({{ analysed_batteries() }})
     and (cycle_index <= 20 or cycle_index > batteries.cycles - 20)
 group by battery_id, case when cycle_index <= 20 then 'first 20' else 'last 20' end
 order by battery_id, cycles

@@ -22,6 +22,6 @@ select
     round(rest_after_hours::numeric, 1) as rest_after_hours,
     round(rest_before_hours::numeric, 1) as rest_before_hours
 from steps
-where battery_id in ('B0005', 'B0006', 'B0007', 'B0018') and rise > 0.02
+where battery_id in ({{ analysed_batteries() }}) and rise > 0.02
 order by rise desc
 limit 12

@@ -7,7 +7,7 @@ steps as (
         rest_hours,
         soh_target - lag(soh_target) over (partition by battery_id order by cycle_index) as change
     from {{ ref('cycle_features') }}
-    where battery_id in ('B0005', 'B0006', 'B0007', 'B0018')
+    where battery_id in ({{ analysed_batteries() }})
 
 )
 

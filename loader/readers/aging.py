@@ -150,6 +150,7 @@ def _recording(
     ambient_temperature_c: float | None,
     date_vector: Samples | None,
 ) -> AgingRecording:
+    fields.require(data, ("Time", "Voltage_measured", "Current_measured"), where)
     time_s = fields.vector(data, "Time", where)
     # What the charger or load reports of itself: no model uses it. NASA's files say "load" where
     # its README says "charge", and others have neither.
@@ -197,6 +198,7 @@ def _impedance(
     ambient_temperature_c: float | None,
     date_vector: Samples | None,
 ) -> AgingImpedance:
+    fields.require(data, (*SWEEP, "Re", "Rct"), where)
     parts: list[Any] = []
     for key in SWEEP:
         parts += fields.complex_vector(data, key, where)

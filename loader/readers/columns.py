@@ -66,14 +66,13 @@ def require(columns: Sequence[Column], header: Sequence[str], reading: Reading) 
     wanted = {it.name for it in reading.columns.values()} | {reading.battery_column or ""}
     absent = sorted(wanted - {""} - {name for name in wanted if _present(name, header)})
     found = ", ".join(name.strip() for name in header if name.strip()) or "nothing"
-    if absent:
-        raise LoaderError(f"no column {', '.join(absent)}; found {found}")
-    if lacking := missing(columns):
+    faults = [f"no column {', '.join(absent)}"] if absent else []
+    named = {role for role, it in reading.columns.items() if it.name in absent}
+    if lacking := [role for role in missing(columns) if role not in named]:
         options = " ".join(f"--column {role}=NAME" for role in lacking)
-        raise LoaderError(
-            f"no column is known to be {' or '.join(lacking)}: name yours with {options}; "
-            f"found {found}"
-        )
+        faults.append(f"no column is known to be {' or '.join(lacking)}: name yours with {options}")
+    if faults:
+        raise LoaderError(f"{'; '.join(faults)}; found {found}")
 
 
 def state_patterns() -> list[tuple[str, int]]:

@@ -5,7 +5,7 @@ its dimensions on the way is taken out of them again.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,6 +30,13 @@ def names(record: Any) -> tuple[str, ...]:
 
 def has(record: Any, key: str) -> bool:
     return key in names(record)
+
+
+def require(record: Any, keys: Iterable[str], where: str) -> None:
+    """Raise LoaderError that names every field that the record lacks."""
+    if missing := [key for key in keys if not has(record, key)]:
+        are = "field {} is" if len(missing) == 1 else "fields {} are"
+        raise LoaderError(f"{where}: {are.format(', '.join(missing))} missing")
 
 
 def value(record: Any, key: str, where: str) -> NDArray[Any]:

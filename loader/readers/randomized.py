@@ -33,6 +33,7 @@ def read(record: Any, battery_id: str) -> Battery:
     samples = discharges = 0
     for index, entry in enumerate(fields.structs(record, ENTRIES, battery_id), start=1):
         where = f"step {index}"
+        fields.require(entry, ("comment", "type", "time", "voltage", "current"), where)
         time_s = fields.vector(entry, "time", where)
         samples += time_s.size
         kind = fields.text(entry, "type", where)

@@ -1,7 +1,7 @@
 """How fast the loader is, as ratios measured in one run: `python -m tests.benchmarks.loader`.
 
 BATTERY_DATA names the folder with NASA's files. Each figure is the best of several runs, taken in
-turn with what it is compared to. Needs the packages of the `benchmarks` extra.
+turn with what it is compared to. Needs the packages of the `dev` extra.
 """
 
 import io
