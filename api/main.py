@@ -1,10 +1,11 @@
 """The service: `uvicorn api.main:app`."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.responses import FileResponse
@@ -14,8 +15,10 @@ from fastapi_offline import FastAPIOffline
 from api import batteries, guard, observe, predict, problems
 from api.answers import ModelCard, Status
 from api.predictor import Predictor
+from api.schemas import asking_for
 from api.state import TheModel
 from api.store import Store
+from model.forecast import ModelError
 
 PAGE = Path(__file__).parent / "page"
 
@@ -26,6 +29,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.store = Store()
     yield
     app.state.store.close()
+
+
+def _described(schema_of: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Say in the OpenAPI schema what the model in use asks for."""
+    schema = guard.described(schema_of)
+    try:
+        needed = app.state.predictor.loaded().model.spec.config
+    except (AttributeError, ModelError):  # not started, or without a model
+        return schema
+    return asking_for(schema, needed.measured, needed.rests)
 
 
 # Its /docs loads scripts from a package; FastAPI's own from another host.
@@ -60,7 +73,7 @@ def model_card(loaded: TheModel) -> ModelCard:
 
 
 app.include_router(service)
-app.openapi = partial(guard.described, app.openapi)  # type: ignore[method-assign]
+app.openapi = partial(_described, app.openapi)  # type: ignore[method-assign]
 app.include_router(observe.router)
 
 

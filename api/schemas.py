@@ -1,5 +1,7 @@
 """What is posted to the service: cycles, with the bounds that no cell leaves."""
 
+from collections.abc import Sequence
+from copy import deepcopy
 from typing import Annotated, Any, NotRequired
 
 from pydantic import ConfigDict, Field, with_config
@@ -104,3 +106,17 @@ EXAMPLE_WINDOW = [EXAMPLE_CYCLE] * WINDOW
 
 Posted = Annotated[list[Cycle], Field(min_length=WINDOW, max_length=1000)]
 Window = Annotated[list[Cycle], Field(min_length=WINDOW, max_length=WINDOW)]
+
+
+def asking_for(
+    schema: dict[str, Any], measured: Sequence[str], rests: Sequence[str]
+) -> dict[str, Any]:
+    """Return the OpenAPI schema with what a model needs of a cycle; a rest may be null."""
+    asked = deepcopy(schema)
+    cycle = asked["components"]["schemas"]["Cycle"]
+    cycle["required"] = [*measured, *rests]
+    for name in measured:
+        field = cycle["properties"][name]
+        (number,) = (it for it in field.pop("anyOf") if it["type"] == "number")
+        field |= number
+    return asked
