@@ -13,13 +13,12 @@ import psutil
 import pytest
 
 from tests.conftest import ROOT
-from tests.users import User, checkout, database_alone, ordinary
+from tests.users import User, checkout, database_alone
 
 ODD = [
     "my project (1)", "it's", 'say "hi"', "salt & pepper", "cash$HOME", "back\\slash",
     "tick`id`", "com,ma; Zürich #1",
 ]  # fmt: skip
-only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes users")
 
 
 @pytest.fixture
@@ -129,45 +128,6 @@ def test_what_follows_psql_is_psqls(place: Path) -> None:
     folder = database_alone(place / "project")
     assert "General options" in ask(me(place), folder, "psql", "--help")
     assert "start,stop,url,psql" in ask(me(place), folder, "--help")
-
-
-@only_root
-def test_users_do_not_get_in_each_others_way(tmp_path: Path) -> None:
-    with ordinary("battery_ada", "battery_bob") as users:
-        for user in users:
-            folder = user.own(database_alone(user.home / "my project (1)"))
-            assert ask(user, folder, "psql", "-Atc", "select 6 * 7") == "42\n"
-            owner = (folder / ".postgres/data").stat().st_uid
-            assert owner == folder.stat().st_uid
-        ada, bob = users
-        ada.home.chmod(0o755)
-        folder = ada.home / "my project (1)"
-        said = refused(bob, folder, "psql", "-Atc", "select 6 * 7")
-        assert "belongs to another user" in said
-        assert "PGHOST" in said
-        # root works on with what is Ada's, and as Ada
-        root = User(tmp_path)
-        assert ask(root, folder, "psql", "-Atc", "select 6 * 7") == "42\n"
-        ask(root, folder, "stop")
-        assert ask(root, folder, "psql", "-Atc", "select 6 * 7") == "42\n"
-        ask(ada, folder, "stop")
-        for user in users:
-            ask(user, user.home / "my project (1)", "stop")
-
-
-@only_root
-def test_a_home_and_a_project_that_nobody_may_write_in() -> None:
-    with ordinary("battery_ada") as (ada,):
-        folder = ada.own(database_alone(ada.home / "project"))
-        shut = ada.home / "shut"
-        shut.mkdir()
-        environment = {"HOME": str(shut), "TMPDIR": str(shut)}
-        assert ask(ada, folder, "psql", "-Atc", "select 6 * 7", **environment) == "42\n"
-        ask(ada, folder, "stop")
-        closed = database_alone(ada.home / "closed")
-        said = refused(ada, closed, "start")
-        assert f"{closed}/.postgres: Permission denied" in said
-        assert "PGHOST" in said
 
 
 def test_installed_its_data_outlive_the_environment(place: Path) -> None:

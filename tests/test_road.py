@@ -4,20 +4,19 @@ import json
 import os
 import re
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import NASA, ROOT
-from tests.users import User, checkout, ordinary
+from tests.test_embedded import ask, refused
+from tests.users import User, checkout, database_alone, ordinary
 
-pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root makes users"),
-    pytest.mark.skipif(
-        not (Path(sys.prefix) / "installed").exists(), reason="make has not made this environment"
-    ),
-]
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes users")
 
 
 def make(user: User, folder: Path, target: str, **environment: str) -> str:
@@ -27,13 +26,15 @@ def make(user: User, folder: Path, target: str, **environment: str) -> str:
     return made.stdout + made.stderr
 
 
-def ask(user: User, folder: Path, query: str) -> str:
-    made = user.run(sys.executable, "-m", "database", "psql", "-Atc", query, cwd=folder)
-    assert made.returncode == 0, made.stderr
-    return made.stdout
+def told(user: User, folder: Path, query: str) -> str:
+    return ask(user, folder, "psql", "-Atc", query)
 
 
 @pytest.mark.nasa
+@only_root
+@pytest.mark.skipif(
+    not (Path(sys.prefix) / "installed").exists(), reason="make has not made this environment"
+)
 def test_the_whole_road() -> None:
     with ordinary("battery_ada") as (ada,):
         folder = checkout(ada.home / "my project (1)")
@@ -43,8 +44,7 @@ def test_the_whole_road() -> None:
         _simulated(ada, folder)
         _measured(ada, folder)
         _corrected_and_removed(ada, folder)
-        said = ada.run(sys.executable, "-m", "database", "stop", cwd=folder)
-        assert said.returncode == 0
+        ask(ada, folder, "stop")
 
 
 def _simulated(ada: User, folder: Path) -> None:
@@ -56,7 +56,7 @@ def _simulated(ada: User, folder: Path) -> None:
     assert "SIMULATED cells, not measurements: S0001, S0002, S0003" in said
     metrics = json.loads((folder / "artifacts/simulated/metrics.json").read_text())
     assert metrics["simulated"] == ["S0001", "S0002", "S0003"]
-    assert ask(ada, folder, "select to_regclass('cycle_series') is null") == "t\n"
+    assert told(ada, folder, "select to_regclass('cycle_series') is null") == "t\n"
 
 
 def _measured(ada: User, folder: Path) -> None:
@@ -71,7 +71,7 @@ def _measured(ada: User, folder: Path) -> None:
     # B0031 has 40 cycles: that is said, and what there is can be used
     assert "each of more than 50 cycles with a state of health: there are B0005, B0018" in said
     assert "Traceback" not in said
-    assert ask(ada, folder, "select battery_id from battery_summary order by 1") == (
+    assert told(ada, folder, "select battery_id from battery_summary order by 1") == (
         "B0005\nB0018\nB0031\n"
     )
     shutil.copy(NASA / "aging/B0006.mat", folder / "data")
@@ -100,7 +100,7 @@ def _corrected_and_removed(ada: User, folder: Path) -> None:
         made = ada.run(*load, cwd=folder)
         assert made.returncode == 0, made.stderr
         make(ada, folder, "features")
-        found = ask(ada, folder, capacity + " order by cycle_index").split()
+        found = told(ada, folder, capacity + " order by cycle_index").split()
         expected = [1.9, 1.8, 1.7, 1.6] if cells == text else [0.95, 0.9, 0.85, 0.8]
         assert [float(it) for it in found] == pytest.approx(expected, abs=0.011)
     removed = [sys.executable, "-m", "loader", "remove"]
@@ -111,4 +111,85 @@ def _corrected_and_removed(ada: User, folder: Path) -> None:
     )
     assert ada.run(*removed, "C1", cwd=folder).returncode == 0
     make(ada, folder, "features")
-    assert ask(ada, folder, capacity) == ""
+    assert told(ada, folder, capacity) == ""
+
+
+@only_root
+def test_users_do_not_get_in_each_others_way(tmp_path: Path) -> None:
+    with ordinary("battery_ada", "battery_bob") as users:
+        for user in users:
+            folder = user.own(database_alone(user.home / "my project (1)"))
+            assert ask(user, folder, "psql", "-Atc", "select 6 * 7") == "42\n"
+            owner = (folder / ".postgres/data").stat().st_uid
+            assert owner == folder.stat().st_uid
+        ada, bob = users
+        ada.home.chmod(0o755)
+        folder = ada.home / "my project (1)"
+        said = refused(bob, folder, "psql", "-Atc", "select 6 * 7")
+        assert "belongs to another user" in said
+        assert "PGHOST" in said
+        # root works on with what is Ada's, and as Ada
+        root = User(tmp_path)
+        assert ask(root, folder, "psql", "-Atc", "select 6 * 7") == "42\n"
+        ask(root, folder, "stop")
+        assert ask(root, folder, "psql", "-Atc", "select 6 * 7") == "42\n"
+        ask(ada, folder, "stop")
+        for user in users:
+            ask(user, user.home / "my project (1)", "stop")
+
+
+@only_root
+def test_a_home_and_a_project_that_nobody_may_write_in() -> None:
+    with ordinary("battery_ada") as (ada,):
+        folder = ada.own(database_alone(ada.home / "project"))
+        shut = ada.home / "shut"
+        shut.mkdir()
+        environment = {"HOME": str(shut), "TMPDIR": str(shut)}
+        assert ask(ada, folder, "psql", "-Atc", "select 6 * 7", **environment) == "42\n"
+        ask(ada, folder, "stop")
+        closed = database_alone(ada.home / "closed")
+        said = refused(ada, closed, "start")
+        assert f"{closed}/.postgres: Permission denied" in said
+        assert "PGHOST" in said
+
+
+@pytest.mark.parametrize(
+    ("command", "awaited", "said"),
+    [
+        (
+            ("loader.simulate", "cells"),
+            "S0001.mat",
+            "interrupted: the files that were named are whole",
+        ),
+        (
+            ("model.train", "--train", "S0001", "S0002", "--test", "S0003"),
+            "left out: 1 of",
+            "interrupted: nothing was written",
+        ),
+        (("demo",), "== features into", "interrupted: `make demo` goes on from what is done"),
+    ],
+)
+def test_ctrl_c_is_one_line(
+    command: tuple[str, ...], awaited: str, said: str, simulated: str, recordings: Path,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    environment = {
+        "DATABASE_URL": simulated, "BATTERY_DATA": str(recordings), "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+    }  # fmt: skip
+    running = subprocess.Popen(
+        [sys.executable, "-m", *command], **User(tmp_path).process(tmp_path, **environment),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert running.stdout is not None
+    for line in running.stdout:
+        if awaited in line:
+            break
+    time.sleep(0.5)
+    running.send_signal(signal.SIGINT)
+    after = running.communicate(timeout=60)[0]
+    assert running.returncode == 130
+    assert after.strip().splitlines()[-1] == said
+    assert "Traceback" not in after
+    assert not list(tmp_path.rglob("*.pth"))
+    assert all(it.stat().st_size for it in tmp_path.rglob("*.mat"))

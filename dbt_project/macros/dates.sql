@@ -5,19 +5,23 @@
     {{ timestamp_of(*parts) }}
 {%- endmacro %}
 
-{#- The parts of a text like 14-Nov-2014 17:25:43: day, month, year, hour, minute, second. -#}
+{#-
+    The parts of a text like 14-Nov-2014 17:25:43: day, month, year, hour, minute, second. Matched
+    and then split: to match with parts takes forty times as long.
+-#}
 {% macro date_parts(text) -%}
-    regexp_match(
-        {{ text }},
-        '^\s*(\d{1,2})-([A-Za-z]{3})[a-z]*-(\d{4})\s+(\d{1,2}):(\d{2}):(\d{2}(?:\.\d+)?)\s*$'
-    )
+    case
+        when
+            {{ text }} ~ '^\s*\d{1,2}-[A-Za-z]{3}[a-z]*-\d{4}\s+\d{1,2}:\d{2}:\d{2}(\.\d+)?\s*$'
+            then regexp_split_to_array(btrim({{ text }}, e' \t\n\r'), '[-:[:space:]]+')
+    end
 {%- endmacro %}
 
 {#- These parts as a timestamp; null where there are none, or no such moment. -#}
 {% macro timestamp_from_parts(parts) -%}
     {%- set month -%}
         array_position(
-            '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}'::text [], lower({{ parts }}[2])
+            '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}'::text [], lower(left({{ parts }}[2], 3))
         )
     {%- endset -%}
     {{ timestamp_of(

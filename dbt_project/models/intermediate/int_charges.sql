@@ -3,7 +3,6 @@ with
 recordings as (
 
     select * from {{ ref('int_recordings') }}
-    {{ only_changed_batteries() }}
 
 ),
 
@@ -16,33 +15,30 @@ batteries as (
 recording_order as (
 
     select * from {{ ref('int_recording_order') }}
+    {{ only_changed_batteries() }}
 
 ),
 
 charges as (
 
     select
-        recordings.*,
+        recording_order.battery_id,
         recording_order.discharge_index,
-        batteries.size_a,
+        -{{ var('rest_c_rate') }} * batteries.size_a as charging_a,
         {{ var('charge_limit_share') }} * batteries.charge_limit_v as limit_v,
         {{ var('charge_limit_fault') }} * batteries.charge_limit_v as fault_v,
-        cardinality(recordings.time_s) as samples,
+        held.*,
         sampling.gap_s,
         sampling.usual_s,
         case
-            when recordings.lead_in_s <= coalesce(sampling.gap_s, sampling.longest_s)
-                then recordings.lead_in_s
+            when held.lead_in_s <= coalesce(sampling.gap_s, sampling.longest_s) then held.lead_in_s
         end as lead_s
-    from recordings
-    inner join recording_order
-        on
-            recordings.battery_id = recording_order.battery_id
-            and recordings.recording_index = recording_order.recording_index
+    from recording_order
     inner join batteries
-        on recordings.battery_id = batteries.battery_id
-    cross join lateral ({{ sampling('recordings') }}) as sampling
-    where recordings.recording_type = 'charge'
+        on recording_order.battery_id = batteries.battery_id
+    cross join lateral ({{ held('recording_order', ['lead_in_s']) }}) as held
+    cross join lateral ({{ sampling('held') }}) as sampling
+    where recording_order.recording_type = 'charge'
 
 ),
 
@@ -65,23 +61,16 @@ integrated as (
                 min(t0) as charge_on_s,
                 min(t0) filter (where v0 between charges.limit_v and charges.fault_v) as limit_s,
                 max(t1) as charge_off_s,
-                sum(t1 - t0 - dt) as skipped_s
+                coalesce(sum(t1 - t0 - dt) filter (where charges.gap_s is not null), 0) as skipped_s
             from (
                 select
                     *,
                     {{ counted('charges') }} as dt
-                from
-                    unnest(
-                        charges.time_s[2:charges.samples],
-                        charges.time_s[1:charges.samples - 1],
-                        charges.current_a[2:charges.samples],
-                        charges.current_a[1:charges.samples - 1],
-                        charges.voltage_v[1:charges.samples - 1]
-                    ) as samples (t1, t0, i1, i0, v0)
+                from {{ steps('charges') }}
             ) as samples
             where
-                (i1 < -{{ var('rest_c_rate') }} * charges.size_a or i1 = 'NaN')
-                and (i0 < -{{ var('rest_c_rate') }} * charges.size_a or i0 = 'NaN')
+                (i1 < charges.charging_a or i1 = 'NaN')
+                and (i0 < charges.charging_a or i0 = 'NaN')
         ) as charging
     cross join lateral (
         select

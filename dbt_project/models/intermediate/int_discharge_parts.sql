@@ -6,8 +6,8 @@ discharges as (
 
 ),
 
--- trapezoids between neighbours: the arrays against themselves, shifted by one sample; whole_ is
--- the record to its last loaded sample, loaded_ from load-on to the cut-off
+-- trapezoids between neighbours; whole_ is the record to its last loaded sample, loaded_ from
+-- load-on to the cut-off
 integrated as (
 
     select
@@ -33,15 +33,8 @@ integrated as (
             select
                 *,
                 {{ counted('discharges') }} as dt
-            from
-                unnest(
-                    discharges.time_s[2:discharges.load_off],
-                    discharges.time_s[1:discharges.load_off - 1],
-                    discharges.current_a[2:discharges.load_off],
-                    discharges.current_a[1:discharges.load_off - 1],
-                    discharges.voltage_v[2:discharges.load_off],
-                    discharges.voltage_v[1:discharges.load_off - 1]
-                ) with ordinality as samples (t1, t0, i1, i0, v1, v0, n)
+            from {{ steps('discharges') }}
+            where n < discharges.load_off
         ) as samples
     ) as trapezoids
 

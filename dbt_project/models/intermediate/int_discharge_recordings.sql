@@ -1,3 +1,7 @@
+{%- set carried = [
+    "activity", "started_at", "is_capacity_recorded", "recorded_capacity_ah", "counted_ah",
+    "lead_in_s", "ambient_temperature_c", "temperature_c",
+] -%}
 with
 
 recordings as (
@@ -21,18 +25,8 @@ batteries as (
 numbered as (
 
     select
-        recordings.battery_id,
-        recordings.recording_index,
-        recordings.activity,
-        recordings.started_at,
-        recordings.is_capacity_recorded,
-        recordings.recorded_capacity_ah,
-        recordings.counted_ah,
-        recordings.lead_in_s,
-        recordings.time_s,
-        recordings.voltage_v,
-        recordings.current_a,
-        recordings.temperature_c,
+        recording_order.battery_id,
+        recording_order.recording_index,
         recording_order.discharge_index,
         recording_order.is_charge_recorded,
         recording_order.voltage_before_v,
@@ -42,17 +36,11 @@ numbered as (
         batteries.cutoff_v,
         batteries.full_charge_v,
         batteries.size_a,
-        coalesce(
-            {{ finite('recordings.ambient_temperature_c') }}, batteries.ambient_temperature_c
-        ) as ambient_temperature_c
-    from recordings
-    inner join recording_order
-        on
-            recordings.battery_id = recording_order.battery_id
-            and recordings.recording_index = recording_order.recording_index
+        batteries.ambient_temperature_c
+    from recording_order
     inner join batteries
-        on recordings.battery_id = batteries.battery_id
-    where recordings.recording_type = 'discharge'
+        on recording_order.battery_id = batteries.battery_id
+    where recording_order.recording_type = 'discharge'
 
 ),
 
@@ -60,12 +48,36 @@ numbered as (
 bounded as (
 
     select
-        numbered.*,
+        numbered.battery_id,
+        numbered.recording_index,
+        numbered.discharge_index,
+        numbered.is_charge_recorded,
+        numbered.voltage_before_v,
+        numbered.is_out_of_order,
+        numbered.is_undated,
+        numbered.rated_capacity_ah,
+        numbered.cutoff_v,
+        numbered.full_charge_v,
+        numbered.size_a,
+        held.activity,
+        held.started_at,
+        held.is_capacity_recorded,
+        held.recorded_capacity_ah,
+        held.counted_ah,
+        held.lead_in_s,
+        held.time_s,
+        held.voltage_v,
+        held.current_a,
+        held.temperature_c,
+        coalesce(
+            {{ finite('held.ambient_temperature_c') }}, numbered.ambient_temperature_c
+        ) as ambient_temperature_c,
         bounds.load_on,
         bounds.load_off,
         bounds.cut_off,
         coalesce(bounds.cut_off, bounds.load_off) as last_sample
     from numbered
+    cross join lateral ({{ held('numbered', carried) }}) as held
     cross join
         lateral (
             select
@@ -73,18 +85,16 @@ bounded as (
                     {{ var('rest_c_rate') }} * numbered.size_a,
                     least({{ var('load_c_rate') }} * numbered.size_a, max(current_a) / 2)
                 ) as load_a
-            from unnest(numbered.current_a) as samples (current_a)
+            from unnest(held.current_a) as samples (current_a)
             where current_a < 'infinity'
         ) as threshold
     cross join lateral (
         select
-            min(samples.i) as load_on,
-            max(samples.i) as load_off,
-            min(samples.i) filter (where samples.voltage_v < numbered.cutoff_v) as cut_off
-        from
-            unnest(numbered.current_a, numbered.voltage_v)
-            with ordinality as samples (current_a, voltage_v, i)
-        where samples.current_a > threshold.load_a
+            min(n) as load_on,
+            max(n) as load_off,
+            min(n) filter (where held.voltage_v[n] < numbered.cutoff_v) as cut_off
+        from generate_series(1, cardinality(held.current_a)) as numbers (n)
+        where held.current_a[n] > threshold.load_a
     ) as bounds
 
 ),

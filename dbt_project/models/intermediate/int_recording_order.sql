@@ -3,25 +3,38 @@ with
 recordings as (
 
     select * from {{ ref('int_recordings') }}
+    {{ only_changed_batteries() }}
 
 ),
 
--- narrow: the arrays themselves stay where they are, only their ends are looked at
+-- narrow: the arrays themselves stay where they are, only their ends are looked at, once
 timed as (
 
     select
-        battery_id,
-        recording_index,
-        recording_type,
-        activity,
-        cycle_count,
-        begins_at,
-        begins_at + {{ seconds('time_s[cardinality(time_s)] - time_s[1]') }} as ended_at,
-        count(begins_at) over (partition by battery_id) > 0 as is_dated_battery,
-        voltage_v[cardinality(voltage_v)] as last_voltage_v,
-        count(*) filter (where recording_type = 'charge') over earlier as charges
+        recordings.battery_id,
+        recordings.recording_index,
+        recordings.recording_type,
+        recordings.activity,
+        recordings.cycle_count,
+        recordings.begins_at,
+        recordings.begins_at + {{ seconds('ends.duration_s') }} as ended_at,
+        count(recordings.begins_at) over (partition by recordings.battery_id) > 0
+            as is_dated_battery,
+        ends.last_voltage_v,
+        count(*) filter (where recordings.recording_type = 'charge') over earlier as charges
     from recordings
-    window earlier as (partition by battery_id order by recording_index)
+    cross join
+        lateral (
+            select
+                recordings.time_s[cardinality(recordings.time_s)]
+                - recordings.time_s[1] as duration_s,
+                recordings.voltage_v[cardinality(recordings.voltage_v)] as last_voltage_v
+            from (values (true)) as once (is_once)
+            offset 0
+        ) as ends
+    window earlier as (
+        partition by recordings.battery_id order by recordings.recording_index
+    )
 
 ),
 
