@@ -66,7 +66,11 @@ def run(batteries: Sequence[str], seeds: int, epochs: int, out: Path) -> None:
     with closing(database.connect()) as server:
         series = {it.battery_id: it for it in data.read(server, batteries)}
         groups = _groups(server)
-    report: dict[str, Any] = {"seeds": seeds, "one_step": {}, "left_out": {}, "groups": {}}
+    report: dict[str, Any] = {
+        "seeds": seeds,
+        "simulated": [it.battery_id for it in series.values() if it.is_simulated],
+        **{protocol: {} for protocol in ("one_step", "left_out", "groups")},
+    }
     jobs = list(_jobs(series, groups, list(batteries), Config(epochs=epochs), seeds))
     with (
         ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_prepare_worker) as pool,
@@ -87,6 +91,8 @@ def run(batteries: Sequence[str], seeds: int, epochs: int, out: Path) -> None:
     (out / "model_card.md").write_text(cards.card(report), encoding="utf-8")
     plots.errors(out / "evaluation_errors.png", report["one_step"], series)
     plots.skill(out / "evaluation_skill.png", report)
+    if report["simulated"]:
+        print(f"SIMULATED cells, not measurements: {', '.join(report['simulated'])}")
     print(cards.summary(report))
     print(f"written to {out}: evaluation.json, model_card.md, evaluation_*.png")
 
@@ -213,7 +219,8 @@ def _groups(server: connection) -> dict[str, list[Series]]:
         try:
             (series,) = data.read(server, [battery_id])
             data.windows(series, Config().window)
-        except ModelError:  # too few cycles, or none with what the network needs
+        except ModelError as error:  # too few cycles, or none with what the network needs
+            print(f"not in the groups of conditions: {error}")
             continue
         groups.setdefault(group or battery_id, []).append(series)
     return groups

@@ -11,6 +11,9 @@ from model.fade import END_OF_LIFE_SOH
 LONG_REST_HOURS = 12
 
 
+SIMULATED = " – SIMULATED, not measured"
+
+
 def forecast(
     path: Path, series: Series, windows: Windows, predicted: Array, is_simulated: bool
 ) -> None:
@@ -28,8 +31,9 @@ def forecast(
     )
     axes.plot(windows.cycle_index, predicted, color="tab:blue", lw=1.6, label="predicted")
     axes.axhline(END_OF_LIFE_SOH, color="tab:red", lw=1, ls="--", label="end of life, 70 %")
-    simulated = " – SIMULATED, not measured" if is_simulated else ""
-    axes.set_title(f"{series.battery_id}: state of health of the next cycle{simulated}")
+    axes.set_title(
+        f"{series.battery_id}: state of health of the next cycle{SIMULATED * is_simulated}"
+    )
     axes.set_xlabel("cycle")
     axes.set_ylabel("SOH (discharge capacity ÷ rated capacity)")
     axes.grid(alpha=0.3)
@@ -51,7 +55,10 @@ def errors(path: Path, one_step: dict[str, Any], series: dict[str, Series]) -> N
             found = one_step[features][battery_id]
             axes.plot(found["cycle_index"], found["error"], color=colour, lw=1.2, label=features)
         axes.axhline(0, color="0.25", lw=0.8)
-        axes.set_title(f"{battery_id}: error of the forecast (grey: after a long rest)")
+        axes.set_title(
+            f"{battery_id}: error of the forecast (grey: after a long rest)"
+            f"{SIMULATED * own.is_simulated}"
+        )
         axes.set_xlabel("cycle")
         axes.set_ylabel("predicted − measured SOH")
         axes.grid(alpha=0.3)
@@ -77,7 +84,8 @@ def skill(path: Path, report: dict[str, Any]) -> None:
         )
     axes.axhline(0, color="0.25", lw=0.8)
     axes.set_xticks(range(len(batteries)), batteries)
-    axes.set_title("Skill against persistence, battery left out of training")
+    simulated = SIMULATED * bool(report["simulated"])
+    axes.set_title(f"Skill against persistence, battery left out of training{simulated}")
     axes.set_ylabel("1 − RMSE ÷ RMSE of persistence")
     axes.grid(alpha=0.3, axis="y")
     axes.legend()

@@ -108,6 +108,7 @@ def test_a_wrong_password_is_one_line(guarded: Path, monkeypatch: pytest.MonkeyP
         ("postgres://u@h.example/d", "h.example|5432|u|d"),
         ("postgresql://u@/d?host=/tmp/socket", "/tmp/socket|5432|u|d"),
         ("postgresql://u:p@/d?x=1&host=%2Ftmp%2Fsocket", "/tmp/socket|5432|u|d"),
+        ("postgresql://u@:5432/d?host=/tmp/it%27s%20%281%29%20%C3%BC", "/tmp/it's (1) ü|5432|u|d"),
         ("postgresql://127.0.0.1:6543/d", "127.0.0.1|6543|anyone|d"),
     ],
 )

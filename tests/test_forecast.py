@@ -237,5 +237,7 @@ def test_the_evaluation_runs_every_protocol(simulated: str, tmp_path: Path) -> N
     for heading in ("One cycle ahead", "90 % intervals", "left out in turn", "Many cycles ahead"):
         assert heading in card
     assert (tmp_path / "evaluation.json").exists()
+    assert "SIMULATED cells, not measurements: S0001" in made.stdout
+    assert "**The cells are SIMULATED, not measured.**" in card
     for name in ("errors", "skill"):
         assert (tmp_path / f"evaluation_{name}.png").read_bytes().startswith(b"\x89PNG")

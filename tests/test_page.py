@@ -69,6 +69,15 @@ def page(browser: Browser, service: str) -> Iterator[Page]:
         assert faults == []
 
 
+def test_simulated_cells_are_called_so_on_every_view(page: Page) -> None:
+    for address, drawn in VIEWS.values():
+        page.goto(f"/{address}")
+        expect(page.locator(drawn)).to_be_visible(timeout=15_000)
+        if "try" not in address:
+            expect(page.locator("#simulated")).to_contain_text("SIMULATED cells, not measurements")
+            expect(page.locator("#simulated")).to_be_visible()
+
+
 @pytest.mark.parametrize("screen", SCREENS)
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_view_draws_fits_and_can_be_read_by_all(page: Page, view: str, screen: str) -> None:

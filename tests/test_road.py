@@ -44,7 +44,10 @@ def test_the_whole_road() -> None:
         _simulated(ada, folder)
         _measured(ada, folder)
         _corrected_and_removed(ada, folder)
-        ask(ada, folder, "stop")
+        make(ada, folder, "clean")
+        left = {it.name for it in folder.iterdir()}
+        assert not left & {".venv", ".postgres", "artifacts", "logs"}
+        assert (folder / "data/B0005.mat").exists()
 
 
 def _simulated(ada: User, folder: Path) -> None:
