@@ -82,5 +82,9 @@
 
 {#- The time that counts between two samples: over a gap, that of a usual interval. -#}
 {% macro counted(recording) -%}
-    case when {{ recording }}.gap_s < t1 - t0 then {{ recording }}.usual_s else t1 - t0 end
+    case
+        when {{ recording }}.gap_s is not null and t1 - t0 > {{ recording }}.gap_s
+            then {{ recording }}.usual_s
+        else t1 - t0
+    end
 {%- endmacro %}

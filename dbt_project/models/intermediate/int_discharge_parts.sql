@@ -25,9 +25,14 @@ integrated as (
             / 2 as voltage_vs,
             sum(dt) filter (where n between load_on and last_sample - 1) as loaded_s,
             min(least(v1, v0)) filter (where n >= load_on) as min_voltage_v,
-            sum(t1 - t0 - dt) filter (where n between load_on and last_sample - 1) as skipped_s,
+            sum(t1 - t0 - dt) filter (
+                where discharges.gap_s is not null and n between load_on and last_sample - 1
+            ) as skipped_s,
             max(v0 - v1) filter (
-                where n between load_on and last_sample - 1 and t1 - t0 > discharges.gap_s
+                where
+                discharges.gap_s is not null
+                and n between load_on and last_sample - 1
+                and t1 - t0 > discharges.gap_s
             ) as gap_fall_v
         from (
             select
