@@ -36,6 +36,7 @@ IS_CHECKOUT = (ROOT / "pyproject.toml").exists()
 FOLDER = (
     ROOT if IS_CHECKOUT else platformdirs.user_data_path("battery-forecast").resolve()
 ) / ".postgres"
+NOT_YET = re.compile("starting up|shutting down|accepting connections|recovery mode")
 WAY_OUT = "or set PGHOST to a server of your own"
 
 
@@ -75,7 +76,7 @@ def answers() -> bool:
     try:
         psycopg2.connect(host=str(folder), port=PORT, user="postgres", dbname="postgres").close()
     except psycopg2.OperationalError as error:
-        return "FATAL" in str(error) and not re.search("starting up|shutting down", str(error))
+        return "FATAL" in str(error) and not NOT_YET.search(str(error))
     return True
 
 
@@ -149,6 +150,11 @@ def _account() -> pwd.struct_passwd | None:
 def _own(folder: Path, account: pwd.struct_passwd | None) -> None:
     """Make a folder that only the server's user enters; raises StartError where it is another's."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    owner = folder.lstat().st_uid  # of a link in /tmp it is who made the link
+    if owner not in (os.geteuid(), account.pw_uid if account else os.geteuid()):
+        raise StartError(
+            f"{folder} belongs to another user ({owner}): work in a checkout of your own, {WAY_OUT}"
+        )
     _give(folder, account)
     if account is not None:
         _open_the_way(folder)
@@ -156,11 +162,6 @@ def _own(folder: Path, account: pwd.struct_passwd | None) -> None:
         if not (programs() / "postgres").stat().st_mode & 0o001:  # installed for root alone
             site = programs().parents[2]
             subprocess.run(["chmod", "-R", "o+rX", *site.glob(f"{PACKAGE}*")], check=True)
-    elif not _is_ours(folder):
-        owner = folder.stat().st_uid
-        raise StartError(
-            f"{folder} belongs to another user ({owner}): work in a checkout of your own, {WAY_OUT}"
-        )
 
 
 def _give(path: Path, account: pwd.struct_passwd | None) -> None:
@@ -169,8 +170,11 @@ def _give(path: Path, account: pwd.struct_passwd | None) -> None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Tell whether nobody else can have put a socket there."""
-    return folder.is_dir() and (os.geteuid() == 0 or folder.stat().st_uid == os.geteuid())
+    """Tell whether nobody else can have put a socket there: root's server is another's, too."""
+    if not folder.is_dir():
+        return False
+    owner = folder.lstat().st_uid
+    return owner == os.geteuid() or (os.geteuid() == 0 and owner == FOLDER.lstat().st_uid)
 
 
 def _open_the_way(folder: Path) -> None:
@@ -295,6 +299,7 @@ def _launch(account: pwd.struct_passwd | None) -> None:
             why = (fatal or said[-1:] or [f"it ended with {server.returncode}"])[0]
             raise StartError(f"it stopped with “{why}”: see {log}, {WAY_OUT}")
         time.sleep(0.05)
+    server.returncode = 0  # it is left running: nobody waits for it
 
 
 def _forget_the_dead(*files: Path) -> None:
