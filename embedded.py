@@ -138,6 +138,7 @@ def _account() -> pwd.struct_passwd | None:
             ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", ACCOUNT],
             check=True,
             capture_output=True,
+            env={"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"},  # su leaves a user's PATH
         )
         return pwd.getpwnam(ACCOUNT)
     except (OSError, subprocess.CalledProcessError, KeyError):

@@ -155,7 +155,7 @@ def small_disk(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     if mounted.returncode:
         disk.rmdir()
         pytest.skip(f"cannot mount a small disk: {mounted.stderr.decode().strip()}")
-    owner = (Path(host) / "PG_VERSION").stat()
+    owner = Path(host).stat()
     os.chown(disk, owner.st_uid, owner.st_gid)
     name = f"small_{os.getpid()}"
     try:

@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.conftest import ROOT
 
+SBIN = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"}  # where useradd is
 NOT_OURS = shutil.ignore_patterns(
     ".git", ".venv", ".postgres", "artifacts", "data", "target", "logs", "build", "*.egg-info",
     ".*_cache", ".hypothesis", "__pycache__", "pginstall",
@@ -99,12 +100,16 @@ def ordinary(*names: str) -> Iterator[list[User]]:
             folder.chmod(mode | 0o001)
             opened.append((folder, mode))
     for name in names:
-        subprocess.run(["useradd", "--create-home", name], check=True, capture_output=True)
+        subprocess.run(
+            ["useradd", "--create-home", name], check=True, capture_output=True, env=SBIN
+        )
     try:
         yield [User(Path(pwd.getpwnam(name).pw_dir), name) for name in names]
     finally:
         for name in names:
             subprocess.run(["pkill", "-KILL", "-u", name], check=False)
-            subprocess.run(["userdel", "--remove", name], check=False, capture_output=True)
+            subprocess.run(
+                ["userdel", "--remove", name], check=False, capture_output=True, env=SBIN
+            )
         for folder, mode in opened:
             folder.chmod(mode)
