@@ -33,8 +33,14 @@ class Source:
     parts: tuple[Part, ...]
 
     def sha256(self) -> str:
-        """Return the checksum of the bytes, those of several files one after another."""
+        """Return the checksum of the bytes, those of several files one after another.
+
+        A re-export's begin with the battery's name: its files do not say whose they are, and two
+        batteries with equal files are two.
+        """
         digest = hashlib.sha256()
+        if self.reader == "reexport":
+            digest.update(Path(self.file_name).name.encode())
         for part in self.parts:
             part.update(digest)
         return digest.hexdigest()
