@@ -11,8 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import psycopg2
@@ -34,11 +34,9 @@ where soh_target is not null
 group by battery_id
 order by count(*) desc, battery_id
 """
-SUMMARY = """
-select battery_id, cycles, round(first_soh::numeric, 3) as first_soh,
+SUMMARY = """select battery_id, cycles, round(first_soh::numeric, 3) as first_soh,
     round(last_soh::numeric, 3) as last_soh, end_of_life_cycle
-from battery_summary order by battery_id
-"""
+from battery_summary order by battery_id"""
 
 
 class _StopError(Exception):
@@ -70,7 +68,7 @@ def _run() -> None:
     os.environ["MODEL_PATH"] = str(out / "model.pth")
     _step("recordings into staging tables", "-m", "loader", data)
     _build()
-    _step("", "-m", "database", "psql", "-P", "pager=off", "-c", " ".join(SUMMARY.split()))
+    _check("psql", _python("-m", "database", "psql", "-P", "pager=off", "-c", SUMMARY))
     *train, test = _batteries()
     _train([*train], test, out)
     _step("a model into a forecast: uvicorn api.main:app", "-m", "api.demo", test)
@@ -120,7 +118,7 @@ def _build() -> None:
     """Run dbt; of its many lines show how far it is, and what is not as it should be."""
     _say("staging tables into features: python -m dbt_project build")
     told = time.monotonic()
-    with _start("-m", "dbt_project", "--no-use-colors", "build", piped=True) as building:
+    with _running("-m", "dbt_project", "--no-use-colors", "build", piped=True) as building:
         assert building.stdout is not None
         for line in building.stdout:
             step = re.search(r"(\d+ of \d+) (\w+) (.*?)\s*\.*\s*\[", line)
@@ -130,7 +128,7 @@ def _build() -> None:
                     print(f"  {step[1]}: {step[3]}", flush=True)
             elif re.search(r"ERROR|FAIL|WARN|rror:|refuse|another run|Done\.", line):
                 print(" ", line.rstrip(), flush=True)
-    _check("dbt", _wait(building))
+        _check("dbt", building.wait())
 
 
 def _batteries() -> list[str]:
@@ -155,27 +153,23 @@ def _batteries() -> list[str]:
 
 def _train(train: Sequence[str], test: str, out: Path) -> None:
     """Train both networks at once, one per core; what the second says is shown after the first."""
-    running: list[subprocess.Popen[str]] = []
-    for features in ("spec", "extended"):
-        command = [
-            "-m", "model.train", "--train", *train, "--test", test, "--features", features,
-            "--out", str(out),
-        ]  # fmt: skip
-        _say(f"features into a model: {shlex.join(['python', *command])}")
-        running.append(_start(*command, piped=bool(running)))
-    try:
+    with ExitStack() as both:
+        running: list[subprocess.Popen[str]] = []
+        for features in ("spec", "extended"):
+            command = [
+                "-m", "model.train", "--train", *train, "--test", test, "--features", features,
+                "--out", str(out),
+            ]  # fmt: skip
+            _say(f"features into a model: {shlex.join(['python', *command])}")
+            running.append(both.enter_context(_running(*command, piped=bool(running))))
         for process in running:
             said = process.communicate()[0]
             print(said or "", end="", flush=True)
             _check("training", process.returncode)
-    finally:
-        for process in running:
-            _end(process)
 
 
 def _step(what: str, *arguments: object) -> None:
-    if what:
-        _say(f"{what}: {shlex.join(['python', *map(str, arguments)])}")
+    _say(f"{what}: {shlex.join(['python', *map(str, arguments)])}")
     _check(str(arguments[1]), _python(*arguments))
 
 
@@ -191,32 +185,29 @@ def _check(what: str, status: int) -> None:
 
 
 def _python(*arguments: object) -> int:
-    return _wait(_start(*arguments))
+    with _running(*arguments) as process:
+        return process.wait()
 
 
-def _start(*arguments: object, piped: bool = False) -> subprocess.Popen[str]:
-    """Start Python in a process group of its own, so that Ctrl-C reaches this process alone."""
-    return subprocess.Popen(
+@contextmanager
+def _running(*arguments: object, piped: bool = False) -> Iterator[subprocess.Popen[str]]:
+    """Run Python in a process group of its own, so that Ctrl-C reaches this process alone.
+
+    What still runs in the end is ended, with all that it has started.
+    """
+    process = subprocess.Popen(
         [sys.executable, *map(str, arguments)],
         stdout=subprocess.PIPE if piped else None,
         stderr=subprocess.STDOUT if piped else None,
         text=True,
         process_group=0,
     )
-
-
-def _wait(process: subprocess.Popen[str]) -> int:
     try:
-        return process.wait()
+        yield process
     finally:
-        _end(process)
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """End what is still running, with all that it has started."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
 
 
 if __name__ == "__main__":

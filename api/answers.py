@@ -46,7 +46,7 @@ class Answer(BaseModel):
     model_version: str = Field(description="First 12 hexadecimal digits of model.pth's SHA-256")
     soh_definition: str = SOH_DEFINITION
     is_simulated: bool = Field(
-        False, description="SIMULATED cells, not measurements, are behind this answer"
+        description="SIMULATED cells, not measurements, are behind this answer"
     )
 
 

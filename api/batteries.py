@@ -34,7 +34,6 @@ NOT_RATED = (
     "its rated capacity is not known, so that there is no state of health: load it again with "
     "--rated-capacity-ah"
 )
-MOST_NAMED = 20  # batteries in a message
 SPARKLINE_POINTS = 60
 FLEET_HORIZON = 200
 
@@ -74,7 +73,8 @@ def fleet(
     next_cycles = _next_cycles(loaded, rows) if loaded else {}
     return Fleet(
         model_version=loaded.model.version if loaded else None,
-        is_simulated=bool(loaded and loaded.is_simulated) or any(it["is_simulated"] for it in rows),
+        is_simulated=bool(loaded and loaded.origin()["is_simulated"])
+        or any(row["is_simulated"] for row in rows),
         total=rows[0]["total"] if rows else 0,
         horizon=FLEET_HORIZON,
         batteries=[
@@ -138,8 +138,7 @@ def prediction(
     (predicted,) = model.predict(loaded.model, [past], [rest_hours])
     return BatteryAnswer(
         **NextCycle.of(predicted, row["rated_capacity_ah"]).model_dump(),
-        model_version=loaded.model.version,
-        is_simulated=loaded.is_simulated or row["is_simulated"],
+        **loaded.origin(row),
         battery_id=battery_id,
         last_cycle_index=row["last_cycle_index"],
     )
@@ -157,8 +156,7 @@ def predictions(battery_id: BatteryId, store: TheStore, loaded: TheModel) -> One
     is_rated = any(it["soh_target"] is not None for it in past)
     predicted = model.one_steps(loaded.model, past) if is_rated and len(past) >= width else []
     return OneSteps(
-        model_version=loaded.model.version,
-        is_simulated=loaded.is_simulated or row["is_simulated"],
+        **loaded.origin(row),
         battery_id=battery_id,
         predictions=[
             OneStep(
@@ -191,8 +189,7 @@ def forecast(
     except TooFewCyclesError as error:
         raise ProblemError(409, str(error)) from None
     return ForecastAnswer(
-        model_version=loaded.model.version,
-        is_simulated=loaded.is_simulated or row["is_simulated"],
+        **loaded.origin(row),
         battery_id=battery_id,
         last_cycle_index=row["last_cycle_index"],
         horizon=horizon,
@@ -208,9 +205,7 @@ def forecast(
 def _battery(store: Store, battery_id: str) -> Row:
     rows = store.rows("battery", battery_id=battery_id)
     if not rows:
-        there = [row["battery_id"] for row in store.rows("known", limit=MOST_NAMED + 1)]
-        more = ", …" if len(there) > MOST_NAMED else ""
-        known = (", ".join(there[:MOST_NAMED]) or "none") + more
+        known = model.listed([row["battery_id"] for row in store.rows("known")])
         raise ProblemError(404, f"there is no battery {battery_id}: there are {known}")
     return rows[0]
 

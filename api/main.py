@@ -64,12 +64,7 @@ service.include_router(batteries.router)
 def model_card(loaded: TheModel) -> ModelCard:
     """Tell what the model is, what it learned from, and how well it did."""
     model = loaded.model
-    return ModelCard(
-        model_version=model.version,
-        is_simulated=loaded.is_simulated,
-        window=model.window,
-        card=model.card,
-    )
+    return ModelCard(**loaded.origin(), window=model.window, card=model.card)
 
 
 app.include_router(service)

@@ -29,8 +29,7 @@ async def predict(
     loaded, prediction = await request.app.state.predictor.predict(cycles, rest_hours)
     return WindowAnswer(
         **vars(NextCycle.of(prediction)),
-        model_version=loaded.model.version,
-        is_simulated=loaded.is_simulated,
+        **loaded.origin(),
         cycles_posted=len(cycles),
         cycles_used=loaded.model.window,
     )
@@ -52,7 +51,6 @@ def predict_batch(
     """Predict the cycle after each of up to 1,000 windows of 50 cycles, in one forward pass."""
     predictions = loaded.predict(windows, [rest_hours] * len(windows))
     return BatchAnswer(
-        model_version=loaded.model.version,
-        is_simulated=loaded.is_simulated,
+        **loaded.origin(),
         predictions=[NextCycle.of(prediction) for prediction in predictions],
     )

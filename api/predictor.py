@@ -36,10 +36,13 @@ class Loaded:
     model: Model
     trajectory: Callable[[tuple[float, ...], int], Trajectory]
 
-    @property
-    def is_simulated(self) -> bool:
-        """Tell whether it learned from simulated cells."""
-        return bool(self.model.card.get("simulated"))
+    def origin(self, battery: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return what an answer says of where it comes from: this model and, it may be, a battery.
+
+        Either may be simulated.
+        """
+        simulated = self.model.card["simulated"] or (battery and battery["is_simulated"])
+        return {"model_version": self.model.version, "is_simulated": bool(simulated)}
 
     def predict(
         self, windows: Sequence[Window], rest_hours: Sequence[float | None] | None = None
@@ -50,6 +53,12 @@ class Loaded:
         """
         for number, window in enumerate(windows, start=1):
             self.check(window, number)
+        return self.run(windows, rest_hours)
+
+    def run(
+        self, windows: Sequence[Window], rest_hours: Sequence[float | None] | None = None
+    ) -> list[Prediction]:
+        """Predict from windows that have been checked."""
         last = [list(window[-self.model.window :]) for window in windows]
         return forecast.predict(self.model, last, list(rest_hours) if rest_hours else None)
 
@@ -68,7 +77,7 @@ class Loaded:
             for at, cycle in enumerate(window, start=1)
             for name in config.inputs
             # a rest may be null: nothing was recorded
-            if (name not in cycle if name in config.rests else cycle.get(name) is None)
+            if cycle.get(name) is None and not (name in config.rests and name in cycle)
         ]
         if "time_to_discharge" not in config.measured:  # from which capacity would follow
             faults += [
@@ -146,7 +155,7 @@ class Predictor:
             except (TooFewCyclesError, LackingFeaturesError) as error:
                 answers[k] = error
         if whole:
-            predictions = loaded.predict(
+            predictions = loaded.run(
                 [batch[k].window for k in whole], [batch[k].rest_hours for k in whole]
             )
             answers.update(

@@ -97,7 +97,9 @@ def _connection(url: str) -> connection:
 
 def _load(server: connection, order: Order, source: Source) -> tuple[str, tuple[str, ...]]:
     reading = repr(order.reading)
-    origin = staging.Origin.of(source.file_name, source.sha256(), source.size_bytes(), reading)
+    origin = staging.Origin.of(
+        source.file_name, source.sha256(), source.size_bytes(), reading, source.battery_id
+    )
     loaded = staging.find(server, origin)
     if not loaded and order.since:
         written = staging.write(server, _read(source, order.reading), origin, order.since)

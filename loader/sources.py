@@ -31,16 +31,11 @@ class Source:
     file_name: str
     reader: str
     parts: tuple[Part, ...]
+    battery_id: str = ""  # whose they are, where equal files may be another battery's
 
     def sha256(self) -> str:
-        """Return the checksum of the bytes, those of several files one after another.
-
-        A re-export's begin with the battery's name: its files do not say whose they are, and two
-        batteries with equal files are two.
-        """
+        """Return the checksum of the bytes, those of several files one after another."""
         digest = hashlib.sha256()
-        if self.reader == "reexport":
-            digest.update(Path(self.file_name).name.encode())
         for part in self.parts:
             part.update(digest)
         return digest.hexdigest()
@@ -223,6 +218,7 @@ def _reexport(
                 f"{Path(shown).name}/{battery_id}",
                 "reexport",
                 (metadata, *own),
+                battery_id,
             )
     except LoaderError as error:
         yield Refused(shown, str(error))

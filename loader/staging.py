@@ -23,7 +23,10 @@ FACTS = (
 
 
 class Origin(NamedTuple):
-    """Where rows come from, and what they depend on: bytes, reading and version of the reader."""
+    """Where rows come from, and what they depend on: bytes, reading and version of the reader.
+
+    And on the battery's name, where the bytes do not tell whose they are.
+    """
 
     file_name: str
     sha256: str
@@ -32,8 +35,10 @@ class Origin(NamedTuple):
     fingerprint: str
 
     @classmethod
-    def of(cls, file_name: str, sha256: str, size_bytes: int, reading: str) -> "Origin":
-        parts = f"{sha256} {reading} {readers.version()}"
+    def of(
+        cls, file_name: str, sha256: str, size_bytes: int, reading: str, battery_id: str
+    ) -> "Origin":
+        parts = f"{sha256} {battery_id} {reading} {readers.version()}"
         fingerprint = hashlib.sha256(parts.encode()).hexdigest()
         return cls(file_name, sha256, size_bytes, reading, fingerprint)
 

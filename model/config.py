@@ -2,6 +2,7 @@
 
 import argparse
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 INPUTS = {
@@ -54,28 +55,28 @@ class Config:
         """What the features are called: spec, extended or custom."""
         return self.features[0] if self.features in (("spec",), ("extended",)) else "custom"
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[str, ...]:
         """Names of the network's inputs, in order."""
         return self.measured + self.rests
 
-    @property
+    @cached_property
     def measured(self) -> tuple[str, ...]:
         """Those that are measured in each past cycle."""
         return tuple(name for name in self._named if name not in RESTS)
 
-    @property
+    @cached_property
     def rests(self) -> tuple[str, ...]:
         """Those that are known when the cycle to predict begins."""
         return tuple(name for name in RESTS if name in self._named)
 
-    @property
+    @cached_property
     def columns(self) -> list[int]:
         """Where the inputs stand in a window, which has the measured ones and all of RESTS."""
         first = len(self.measured)
         return [*range(first), *(first + RESTS.index(name) for name in self.rests)]
 
-    @property
+    @cached_property
     def _named(self) -> list[str]:
         return list(
             dict.fromkeys(it for name in self.features for it in PRESETS.get(name, (name,)))

@@ -87,19 +87,22 @@ def rows(database: connection, battery_ids: Sequence[str]) -> dict[str, list[tup
     missing = [battery_id for battery_id in battery_ids if battery_id not in cycles]
     if missing:
         raise UnknownBatteryError(
-            f"cycle_series has no battery {', '.join(missing)}: it has {_known(database)}; more "
-            "come with `python -m loader PATH` and `python -m dbt_project build`"
+            f"cycle_series has no battery {', '.join(missing)}: it has {listed(_known(database))}; "
+            "more come with `python -m loader PATH` and `python -m dbt_project build`"
         )
     return {battery_id: cycles[battery_id] for battery_id in battery_ids}
 
 
-def _known(database: connection) -> str:
-    """Name the batteries that there are, of many the first."""
+def _known(database: connection) -> list[str]:
     with database, database.cursor() as cursor:
         cursor.execute("select distinct battery_id from cycle_series order by battery_id")
-        known = [str(battery_id) for (battery_id,) in cursor.fetchall()]
-    more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
-    return (", ".join(known[:MOST_NAMED]) or "none") + more
+        return [str(battery_id) for (battery_id,) in cursor.fetchall()]
+
+
+def listed(names: Sequence[str]) -> str:
+    """Name things in a message, of many the first."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return (", ".join(names[:MOST_NAMED]) or "none") + more
 
 
 def windows(series: Series, window: int) -> Windows:

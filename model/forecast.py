@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model import data
-from model.data import Array, ModelError, TooFewCyclesError, UnknownBatteryError
+from model.data import Array, ModelError, TooFewCyclesError, UnknownBatteryError, listed
 from model.fade import Trajectory
 from model.forecaster import Cycle, Forecaster, Model, extended_path, load
 
@@ -21,6 +21,7 @@ __all__ = [
     "extended_path",
     "forecast",
     "lacking",
+    "listed",
     "load",
     "one_steps",
     "predict",

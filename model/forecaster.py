@@ -112,14 +112,15 @@ def extended_path(path: Path) -> Path:
 def load(path: Path) -> Model:
     """Load a model file, and its extended companion; raises ModelError when it cannot be had."""
     beside = extended_path(path)
-    spec, version = _load(path)
-    extended = _load(beside)[0] if beside.exists() else None
+    spec, version = load_one(path)
+    extended = load_one(beside)[0] if beside.exists() else None
     if extended and extended.config.window != spec.config.window:
         raise ModelError(f"{path} and {beside} have different windows: train one of them again")
     return Model(spec, extended, version)
 
 
-def _load(path: Path) -> tuple[Forecaster, str]:
+def load_one(path: Path) -> tuple[Forecaster, str]:
+    """Load a model file, with its version; raises ModelError when it cannot be had."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:

@@ -74,7 +74,7 @@ def run(config: Config, out: Path) -> None:
     made_from = _fingerprint(config, [*train, *test])
     if all(it.exists() for it in (metrics, *pictures)) and _made_from(path) == made_from:
         print(f"nothing to do: {path} was made from the same cycles, knobs and code")
-        print(scores.table(json.loads(metrics.read_text(encoding="utf-8"))["test"]))
+        _tell(json.loads(metrics.read_text(encoding="utf-8")))
         return
 
     made = fit(config, train)
@@ -104,12 +104,16 @@ def run(config: Config, out: Path) -> None:
         pictures, test, testing, predictions, strict=True
     ):
         plots.forecast(picture, series, windows, predicted, bool(simulated))
-    if simulated:
-        print(f"SIMULATED cells, not measurements: {', '.join(simulated)}")
-    print(scores.table(tested))
+    _tell(made.card)
     print(f"written to {out}: {', '.join(it.name for it in (path, metrics, *pictures))}")
     if config.preset == "custom":
         print(f"to serve it: MODEL_PATH={path} uvicorn api.main:app")
+
+
+def _tell(card: dict[str, Any]) -> None:
+    if card["simulated"]:
+        print(f"SIMULATED cells, not measurements: {', '.join(card['simulated'])}")
+    print(scores.table(card["test"]))
 
 
 def check(config: Config) -> None:
@@ -149,7 +153,7 @@ def _fingerprint(config: Config, series: list[Series]) -> str:
 def _made_from(path: Path) -> str | None:
     """Return the fingerprint in a model file; None where there is none that can be used."""
     try:
-        return str(forecaster.load(path).spec.card.get("made_from"))
+        return str(forecaster.load_one(path)[0].card.get("made_from"))
     except ModelError:
         return None
 

@@ -97,10 +97,16 @@ def test_after_a_power_cut_the_number_of_the_dead_is_another_process_now(place: 
         other.kill()
 
 
-def test_data_of_an_older_version(place: Path) -> None:
+def stopped(place: Path) -> Path:
+    """A checkout whose server has run before."""
     folder = database_alone(place / "project")
     ask(me(place), folder, "start")
     ask(me(place), folder, "stop")
+    return folder
+
+
+def test_data_of_an_older_version(place: Path) -> None:
+    folder = stopped(place)
     (folder / ".postgres/data/PG_VERSION").write_text("16\n")
     said = refused(me(place), folder, "start")
     for part in ("PostgreSQL 16", "PostgreSQL 18", "rename the folder to .postgres-16", "pg_dump"):
@@ -108,9 +114,7 @@ def test_data_of_an_older_version(place: Path) -> None:
 
 
 def test_a_broken_cluster_says_what_postgres_says(place: Path) -> None:
-    folder = database_alone(place / "project")
-    ask(me(place), folder, "start")
-    ask(me(place), folder, "stop")
+    folder = stopped(place)
     (folder / ".postgres/data/postgresql.conf").write_text("max_connections = nonsense\n")
     said = refused(me(place), folder, "start")
     assert "configuration file" in said

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.conftest import NASA, ROOT
@@ -194,5 +195,6 @@ def test_ctrl_c_is_one_line(
     assert running.returncode == 130
     assert after.strip().splitlines()[-1] == said
     assert "Traceback" not in after
+    assert [it.pid for it in psutil.process_iter(["cwd"]) if it.info["cwd"] == str(tmp_path)] == []
     assert not list(tmp_path.rglob("*.pth"))
     assert all(it.stat().st_size for it in tmp_path.rglob("*.mat"))

@@ -1,5 +1,4 @@
--- The names of the first batteries: for who asked for another.
+-- The names of all batteries: for who asked for another.
 select battery_id
 from battery_summary
 order by battery_id
-limit %(limit)s

@@ -34,7 +34,8 @@ def has(record: Any, key: str) -> bool:
 
 def require(record: Any, keys: Iterable[str], where: str) -> None:
     """Raise LoaderError that names every field that the record lacks."""
-    if missing := [key for key in keys if not has(record, key)]:
+    held = names(record)
+    if missing := [key for key in keys if key not in held]:
         are = "field {} is" if len(missing) == 1 else "fields {} are"
         raise LoaderError(f"{where}: {are.format(', '.join(missing))} missing")
 

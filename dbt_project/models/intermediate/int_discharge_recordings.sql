@@ -36,29 +36,6 @@ numbered as (
         batteries.cutoff_v,
         batteries.full_charge_v,
         batteries.size_a,
-        batteries.ambient_temperature_c
-    from recording_order
-    inner join batteries
-        on recording_order.battery_id = batteries.battery_id
-    where recording_order.recording_type = 'discharge'
-
-),
-
--- sample numbers, from 1: first and last under load, and the first of these below the cut-off
-bounded as (
-
-    select
-        numbered.battery_id,
-        numbered.recording_index,
-        numbered.discharge_index,
-        numbered.is_charge_recorded,
-        numbered.voltage_before_v,
-        numbered.is_out_of_order,
-        numbered.is_undated,
-        numbered.rated_capacity_ah,
-        numbered.cutoff_v,
-        numbered.full_charge_v,
-        numbered.size_a,
         held.activity,
         held.started_at,
         held.is_capacity_recorded,
@@ -70,14 +47,26 @@ bounded as (
         held.current_a,
         held.temperature_c,
         coalesce(
-            {{ finite('held.ambient_temperature_c') }}, numbered.ambient_temperature_c
-        ) as ambient_temperature_c,
+            {{ finite('held.ambient_temperature_c') }}, batteries.ambient_temperature_c
+        ) as ambient_temperature_c
+    from recording_order
+    inner join batteries
+        on recording_order.battery_id = batteries.battery_id
+    cross join lateral ({{ held('recording_order', carried) }}) as held
+    where recording_order.recording_type = 'discharge'
+
+),
+
+-- sample numbers, from 1: first and last under load, and the first of these below the cut-off
+bounded as (
+
+    select
+        numbered.*,
         bounds.load_on,
         bounds.load_off,
         bounds.cut_off,
         coalesce(bounds.cut_off, bounds.load_off) as last_sample
     from numbered
-    cross join lateral ({{ held('numbered', carried) }}) as held
     cross join
         lateral (
             select
@@ -85,16 +74,16 @@ bounded as (
                     {{ var('rest_c_rate') }} * numbered.size_a,
                     least({{ var('load_c_rate') }} * numbered.size_a, max(current_a) / 2)
                 ) as load_a
-            from unnest(held.current_a) as samples (current_a)
+            from unnest(numbered.current_a) as samples (current_a)
             where current_a < 'infinity'
         ) as threshold
     cross join lateral (
         select
             min(n) as load_on,
             max(n) as load_off,
-            min(n) filter (where held.voltage_v[n] < numbered.cutoff_v) as cut_off
-        from generate_series(1, cardinality(held.current_a)) as numbers (n)
-        where held.current_a[n] > threshold.load_a
+            min(n) filter (where numbered.voltage_v[n] < numbered.cutoff_v) as cut_off
+        from generate_series(1, cardinality(numbered.current_a)) as numbers (n)
+        where numbered.current_a[n] > threshold.load_a
     ) as bounds
 
 ),
