@@ -3,6 +3,7 @@
 import io
 import sys
 from contextlib import closing
+from importlib import import_module
 
 import psycopg2
 from tqdm import tqdm
@@ -11,6 +12,8 @@ import database
 from loader import pool, sources, staging
 from loader.battery import LoaderError
 from loader.options import parse
+
+COMMANDS = ("status", "remove", "inspect", "download", "watch")  # a module each
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,23 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(given: list[str]) -> int:
-    # Imported where they are needed: a load starts sooner without.
-    if given[:1] == ["status"]:
-        from loader import status
-
-        return status.main(given[1:])
-    if given[:1] == ["remove"]:
-        from loader import remove
-
-        return remove.main(given[1:])
-    if given[:1] == ["inspect"]:
-        from loader import inspect
-
-        return inspect.main(given[1:])
-    if given[:1] == ["download"]:
-        from loader import download
-
-        return download.main(given[1:])
+    if given[:1] and given[0] in COMMANDS:
+        # Imported where it is needed: a load starts sooner without.
+        return int(import_module(f"loader.{given[0]}").main(given[1:]))
     return _load(given)
 
 
@@ -62,7 +51,7 @@ def _load(arguments: list[str]) -> int:
         since = None if options.dry_run else staging.prepare(server)
     outcomes = load.run(
         sources.expand(files, together=options.reading.names_batteries),
-        load.Order(database.url(), options.reading, since),
+        load.Order(database.url(), options.reading, since, options.replace),
         options.jobs,
     )
     done, failures = 0, []
@@ -71,12 +60,11 @@ def _load(arguments: list[str]) -> int:
             progress.update()
             for note in outcome.notes:
                 progress.write(f"{outcome.shown}: {note}", file=sys.stderr)
+            if outcome.said:
+                progress.write(f"{outcome.shown}: {outcome.said}")
+            done += bool(outcome.said or outcome.failure)
             if outcome.failure is None:
-                if outcome.said:
-                    done += 1
-                    progress.write(f"{outcome.shown}: {outcome.said}")
                 continue
-            done += 1
             failures.append(f"{outcome.shown}: {outcome.failure}")
             if outcome.is_fatal:
                 failures.append("the database failed: load again to complete what is missing")

@@ -13,9 +13,11 @@ from psycopg2.extensions import connection
 import database
 from loader import pool, readers, staging
 from loader.battery import Battery, LoaderError
+from loader.part import Part
 from loader.reading import Reading
 from loader.sources import Refused, Source
 
+NAMED = 3  # pieces in a message
 ABSURD = 1e60  # products of three such numbers still are numbers
 
 
@@ -27,6 +29,7 @@ class Outcome(NamedTuple):
     failure: str | None = None
     notes: tuple[str, ...] = ()
     is_fatal: bool = False  # the database is at fault: the other sources would fare no better
+    is_known: bool = False  # it has been loaded before
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Order:
     url: str
     reading: Reading
     since: datetime | None  # when this load began, on the server's clock; None writes nothing
+    replace: tuple[str, ...] = ()  # pieces that the user says are to be replaced
 
 
 def run(
@@ -66,8 +70,7 @@ def run(
 def load(order: Order, source: Source) -> Outcome:
     """Load one source; whatever goes wrong with it is in the outcome. Runs in a worker."""
     try:
-        said, notes = _load(_connected(order.url), order, source)
-        return Outcome(source.shown, said, notes=notes)
+        return _load(_connected(order.url), order, source)
     except LoaderError as error:
         return Outcome(source.shown, None, str(error))
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
@@ -95,47 +98,119 @@ def _connection(url: str) -> connection:
     return psycopg2.connect(url, application_name="battery-forecast")
 
 
-def _load(server: connection, order: Order, source: Source) -> tuple[str, tuple[str, ...]]:
-    reading = repr(order.reading)
-    origin = staging.Origin.of(
-        source.file_name, source.sha256(), source.size_bytes(), reading, source.battery_id
-    )
-    loaded = staging.find(server, origin)
-    if not loaded and order.since:
-        written = staging.write(server, _read(source, order.reading), origin, order.since)
-        if written is not None:
-            return _told(written)
-        loaded = staging.find(server, origin)  # by another loader, meanwhile
-    if loaded:
-        return f"nothing to do, loaded as {loaded.battery_id} from {loaded.file_name}", ()
-    said, notes = _told(list(map(staging.Written.of, _read(source, order.reading))))
-    return f"would load {said}", notes
-
-
-def _told(written: Sequence[staging.Written]) -> tuple[str, tuple[str, ...]]:
-    """What was loaded, in one line, and what there is to be noted of it."""
-    said = "; ".join(
-        f"nothing to do, {it.battery_id} is loaded with the same recordings from {it.twin}"
-        if it.twin
-        else f"{it.battery_id}: {it.recordings:,} recordings, {it.discharges:,} discharges, "
-        f"{it.samples:,} samples"
-        for it in written
-    )
-    notes = []
-    for it in written:
-        own = [] if it.twin else list(it.notes)
-        if not it.discharges and not any(note.startswith("warning") for note in own):
-            own.append("warning: no discharge in it: are these the recordings of a whole test?")
-        notes += [f"{it.battery_id}: {note}" if len(written) > 1 else note for note in own]
-    return said, tuple(notes)
-
-
-def _read(source: Source, reading: Reading) -> Iterator[Battery]:
-    if not source.size_bytes():
+def _load(server: connection, order: Order, source: Source) -> Outcome:
+    if not any(part.size_bytes() for part in source.parts):
         raise LoaderError("the file is empty")
-    for battery in readers.reader(source.reader).read(source.parts, reading):
+    reading = repr(order.reading)
+    digests = {part: part.sha256() for part in source.parts}
+    known = staging.known(server, list(digests.values()), reading, source.battery_id)
+    if order.replace:
+        known = [it for it in known if not it.is_replaced]
+    new = [part for part, it in digests.items() if not any(it in one.parts for one in known)]
+    if not new:
+        return Outcome(source.shown, _told_known(known), is_known=True)
+
+    def origin(battery: Battery) -> staging.Origin:
+        parts = battery.parts or source.parts
+        return staging.Origin(
+            source.named(parts),
+            tuple(digests[it] for it in parts),
+            sum(it.size_bytes() for it in parts),
+            reading,
+        )
+
+    found, complaints = _read(source, new, order.reading)
+    batteries = _said(found, order.reading)
+    if order.since:
+        pieces = ((it, origin(it)) for it in batteries)
+        said, notes = _told(staging.write(server, pieces, order.since, order.replace), source)
+    else:
+        said, notes = _told([staging.Written.of(it) for it in batteries], source)
+        said = f"would load {said}"
+    return Outcome(source.shown, said, "; ".join(complaints) or None, notes)
+
+
+def _told_known(known: Sequence[staging.Known]) -> str:
+    """What had been loaded before."""
+    first = known[0]
+    if first.is_replaced:
+        return f"nothing to do, replaced by {first.file_name}"
+    more = f" and {len(known) - 1} more" if len(known) > 1 else ""
+    return f"nothing to do, loaded as {first.battery_id} from {first.file_name}{more}"
+
+
+def _told(written: Sequence[staging.Written], source: Source) -> tuple[str | None, tuple[str, ...]]:
+    """What was loaded, in one line, and what there is to be noted of it."""
+    new = [it for it in written if not it.twin]
+    said = [
+        f"nothing to do, {it.battery_id} is loaded with the same recordings from {it.twin}"
+        for it in written
+        if it.twin
+    ]
+    notes = []
+    for it in new:
+        own = list(it.notes)
+        where = f" from {it.file_name}" if it.file_name not in ("", source.file_name) else ""
+        said.append(
+            f"{it.battery_id}{where}: {it.recordings:,} recordings, {it.discharges:,} discharges, "
+            f"{it.samples:,} samples"
+            + (f", in place of {_listed(it.replaced)}" if it.replaced else "")
+        )
+        if not it.discharges and it.is_alone and not any(note[:7] == "warning" for note in own):
+            own.append("warning: no discharge in it: are these the recordings of a whole test?")
+        notes += [f"{it.battery_id}{where}: {note}" if len(written) > 1 else note for note in own]
+    return "; ".join(said) or None, tuple(notes)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def _read(
+    source: Source, new: Sequence[Part], reading: Reading
+) -> tuple[Iterable[Battery], list[str]]:
+    """Read a source, of tables the files that are new, and say which of these cannot be read.
+
+    Where files have no dates, only all of them tell their order: then all are read, or none.
+    """
+    reader = readers.reader(source.reader)
+    if source.reader not in readers.TABLES or len(source.parts) == 1:
+        return reader.read(source.parts, reading), []
+    if len(new) < len(source.parts):
+        found, complaints = _apart(reader, new, reading)
+        if all(it.span and it.span.is_dated for it in found):
+            return found, complaints
+    try:
+        return list(reader.read(source.parts, reading)), []
+    except LoaderError:
+        found, complaints = _apart(reader, new, reading)
+        if not found or not all(it.span and it.span.is_dated for it in found):
+            raise
+        return found, complaints
+
+
+def _apart(
+    reader: readers.Reader, parts: Sequence[Part], reading: Reading
+) -> tuple[list[Battery], list[str]]:
+    """Read files together, or else each by itself, and say of those that fail why."""
+    try:
+        return list(reader.read(parts, reading)), []
+    except LoaderError:
+        found: list[Battery] = []
+        complaints = []
+        for part in parts:
+            try:
+                found += reader.read([part], reading)
+            except LoaderError as error:
+                complaints.append(f"{part.file_name}: {error}")
+        return found, complaints
+
+
+def _said(batteries: Iterable[Battery], reading: Reading) -> Iterator[Battery]:
+    """Let what the user says of a battery go before what its reader knows of the data set."""
+    for battery in batteries:
         _refuse_absurd(battery)
-        # What the user says of a battery goes before what its reader knows of the data set.
         yield replace(
             battery,
             rated_capacity_ah=reading.rated_capacity_ah or battery.rated_capacity_ah,

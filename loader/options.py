@@ -17,6 +17,8 @@ is loaded already is left alone. docs/formats.md lists what is read, and how it 
 OTHERS = """\
 python -m loader inspect     how a file would be read
 python -m loader status      what is loaded
+python -m loader watch       load what appears in a folder
+python -m loader remove      take batteries, or pieces of one, out again
 python -m loader download    NASA's public archives"""
 
 
@@ -29,6 +31,7 @@ class Options:
     dry_run: bool
     fail_fast: bool
     reading: Reading
+    replace: tuple[str, ...] = ()  # pieces that are to be replaced
 
 
 def parse(arguments: list[str]) -> Options:
@@ -41,13 +44,30 @@ def parse(arguments: list[str]) -> Options:
     )
     add = parser.add_argument
     add("paths", nargs="+", metavar="PATH", help="file, folder searched for files, or pattern")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    add("--jobs", type=_count, default=cores, metavar="N", help=f"at a time (default: {cores})")
+    add_jobs(parser)
     add("--dry-run", action="store_true", help="read everything, write nothing")
     add("--fail-fast", action="store_true", help="stop at the first file that fails")
+    add("--replace", action="append", default=[], metavar="PIECE",
+        help="the files take the place of this piece of their battery (status names them), even "
+        "where they cover another time")  # fmt: skip
     add_reading(parser)
     given = parser.parse_args(arguments)
-    return Options(given.paths, given.jobs, given.dry_run, given.fail_fast, reading(given, parser))
+    return Options(
+        given.paths,
+        given.jobs,
+        given.dry_run,
+        given.fail_fast,
+        reading(given, parser),
+        tuple(given.replace),
+    )
+
+
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says how many files are worked on at once."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    parser.add_argument(
+        "--jobs", type=_count, default=cores, metavar="N", help=f"at a time (default: {cores})"
+    )
 
 
 def add_reading(parser: argparse.ArgumentParser) -> None:

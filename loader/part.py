@@ -44,6 +44,7 @@ class Part:
     file_name: str  # without folder, as it lies there
     path: Path | None = None
     content: bytes | None = None
+    within: "Part | None" = None  # the workbook whose sheet it is
 
     @property
     def name(self) -> str:
@@ -63,11 +64,13 @@ class Part:
         assert self.path is not None
         return self.path.stat().st_size
 
-    def update(self, digest: "hashlib._Hash") -> None:
-        """Add the bytes, as they lie there, to a checksum."""
+    def sha256(self) -> str:
+        """Return the checksum of the bytes, as they lie there."""
+        digest = hashlib.sha256()
         with self._raw() as file:
             while chunk := file.read(CHUNK):
                 digest.update(chunk)
+        return digest.hexdigest()
 
     def head(self) -> Head:
         with self._plain() as file:

@@ -1,7 +1,6 @@
 """Where recordings lie: what a path on the command line stands for, and which files go together."""
 
 import glob
-import hashlib
 import os
 import stat
 import zipfile
@@ -33,15 +32,12 @@ class Source:
     parts: tuple[Part, ...]
     battery_id: str = ""  # whose they are, where equal files may be another battery's
 
-    def sha256(self) -> str:
-        """Return the checksum of the bytes, those of several files one after another."""
-        digest = hashlib.sha256()
-        for part in self.parts:
-            part.update(digest)
-        return digest.hexdigest()
-
-    def size_bytes(self) -> int:
-        return sum(part.size_bytes() for part in self.parts)
+    def named(self, parts: Sequence[Part]) -> str:
+        """Return what staging calls some of the files."""
+        if len(parts) == len(self.parts):
+            return self.file_name
+        more = f" and {len(parts) - 1} more" if len(parts) > 1 else ""
+        return parts[0].file_name + more
 
 
 @dataclass(frozen=True)
@@ -70,10 +66,9 @@ def find(paths: Iterable[str]) -> list[Found]:
     for name in paths:
         path = Path(name)
         if path.is_dir():
-            inside = list(_inside(path))
-            if not inside:
+            listed = [Found(it, is_named=False) for it in inside(path)]
+            if not listed:
                 raise LoaderError(f"{path}: no file in this folder or below it")
-            listed = [Found(it, is_named=False) for it in inside]
         elif path.exists():
             listed = [Found(path, is_named=True)]
         elif matches := sorted(glob.glob(name, recursive=True)):
@@ -129,7 +124,7 @@ def expand(files: Sequence[Found], *, together: bool) -> Iterator[Source | Refus
         yield Refused(", ".join(sorted(shown)[:LISTED]) + more, reason, is_passed=True)
 
 
-def _inside(folder: Path) -> Iterator[Path]:
+def inside(folder: Path) -> Iterator[Path]:
     """Files below a folder; what macOS and hidden folders leave behind is none."""
     for where, folders, names in os.walk(folder):
         folders[:] = sorted(it for it in folders if not _is_leftover(it))

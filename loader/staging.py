@@ -3,17 +3,21 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from psycopg2.extensions import connection, cursor
 
-from loader import readers
-from loader.battery import Battery, LoaderError
+from loader import placing, readers
+from loader.battery import Battery, LoaderError, Span
 from loader.copy import Stream, encode
+from loader.placing import Piece
 
 CONTRACT = (Path(__file__).parent / "staging.sql").read_text(encoding="utf-8")
+KNOWN = (Path(__file__).parent / "known.sql").read_text(encoding="utf-8")
 VERSION = hashlib.sha256(CONTRACT.encode()).hexdigest()  # kept as the schema's comment
 FACTS = (
     "battery_id", "layout", "procedure", "description", "rated_capacity_ah", "cutoff_v",
@@ -23,46 +27,52 @@ FACTS = (
 
 
 class Origin(NamedTuple):
-    """Where rows come from, and what they depend on: bytes, reading and version of the reader.
-
-    And on the battery's name, where the bytes do not tell whose they are.
-    """
+    """Where a piece comes from, and what its rows depend on: bytes, reading and the readers."""
 
     file_name: str
-    sha256: str
+    parts: tuple[str, ...]  # SHA-256 of each file
     size_bytes: int
     reading: str
-    fingerprint: str
 
-    @classmethod
-    def of(
-        cls, file_name: str, sha256: str, size_bytes: int, reading: str, battery_id: str
-    ) -> "Origin":
-        parts = f"{sha256} {battery_id} {reading} {readers.version()}"
-        fingerprint = hashlib.sha256(parts.encode()).hexdigest()
-        return cls(file_name, sha256, size_bytes, reading, fingerprint)
+    @property
+    def fingerprint(self) -> str:
+        return _digest(*self.parts, self.reading, readers.version())
+
+
+class Known(NamedTuple):
+    """Files that have been loaded, or that others have replaced since."""
+
+    battery_id: str
+    file_name: str  # of the piece that holds
+    is_replaced: bool
+    parts: frozenset[str]  # SHA-256 of each
 
 
 class Loaded(NamedTuple):
-    """What staging holds of one battery."""
+    """What staging holds of one piece of a battery."""
 
     battery_id: str
+    piece: str
     layout: str
-    file_name: str
     recordings: int
     samples: int
+    begins_at: datetime | None  # null where there are no dates, or the file is the whole battery
+    ends_at: datetime | None
     loaded_at: datetime
 
 
 class Written(NamedTuple):
-    """How much of one battery went into staging."""
+    """How much of one piece went into staging."""
 
     battery_id: str
     recordings: int
     discharges: int
     samples: int
     notes: tuple[str, ...]
-    twin: str | None = None  # the file that the same recordings are loaded from already
+    file_name: str = ""
+    replaced: tuple[str, ...] = ()  # pieces whose place it took
+    twin: str | None = None  # the piece that the same recordings are loaded from already
+    is_alone: bool = True  # the battery has no other piece
 
     @classmethod
     def of(cls, battery: Battery) -> "Written":
@@ -84,60 +94,71 @@ def prepare(database: connection) -> datetime:
 
 
 def status(database: connection) -> list[Loaded]:
-    """Return what is loaded, by battery; nothing where the staging tables do not exist yet."""
-    query = f"select {', '.join(Loaded._fields)} from staging.source_file order by battery_id"
+    """Return what is loaded, by battery and time; nothing where there are no staging tables yet."""
     with database, database.cursor() as cursor:
-        cursor.execute("select to_regclass('staging.source_file') is not null")
-        if cursor.fetchone() != (True,):
+        if not _stands(cursor):
             return []
-        cursor.execute(query)
+        cursor.execute(
+            "select battery_id, piece, layout, recordings, samples,"
+            " case when is_dated then to_timestamp(begins_s) end,"
+            " case when is_dated then to_timestamp(ends_s) end, loaded_at"
+            " from staging.source_file order by battery_id, begins_s, piece"
+        )
         return [Loaded(*row) for row in cursor.fetchall()]
 
 
-def find(database: connection, origin: Origin) -> Loaded | None:
-    """Return what the same bytes, read the same way, were loaded as, if they were."""
+def known(
+    database: connection, parts: Sequence[str], reading: str, battery_id: str = ""
+) -> list[Known]:
+    """Return what is known of files, by their checksums, that were read the same way.
+
+    Of one battery where it is named: equal files may be another one's.
+    """
     with database, database.cursor() as cursor:
-        return _find(cursor, origin) if _stands(cursor) else None
+        return _known(cursor, parts, reading, battery_id) if _stands(cursor) else []
 
 
 def write(
-    database: connection, batteries: Iterable[Battery], origin: Origin, since: datetime
-) -> list[Written] | None:
-    """Replace all that staging holds of the batteries, in one transaction; tell how much.
+    database: connection,
+    batteries: Iterable[tuple[Battery, Origin]],
+    since: datetime,
+    replace: Sequence[str] = (),
+) -> list[Written]:
+    """Add batteries, or pieces of them, in one transaction; tell how much, and what they replaced.
 
-    A second loader of the same battery waits for the first to commit; where it then finds the same
-    bytes, it writes nothing and returns None. The same recordings in another file are left alone.
-    LoaderError is raised for a battery that has been loaded `since` with other recordings: two
-    files of one load contradict each other.
+    A second loader of the same battery waits for the first to commit. What is there already, under
+    whatever name, is left alone. LoaderError is raised where it is not clear what holds, and for
+    other recordings of the same time that have been loaded `since`.
     """
     written: list[Written] = []
     with database, database.cursor() as cursor:
         _lock(cursor, "staging contract", "_shared")
-        for battery in batteries:
-            _lock(cursor, f"battery {battery.battery_id}")
-            if not written and _find(cursor, origin):
-                return None
-            content = _content(battery, origin)
-            if twin := _twin(cursor, battery.battery_id, content, since):
-                written.append(Written.of(battery)._replace(twin=twin))
-                continue
-            _replace(cursor, battery, origin, content)
-            written.append(Written.of(battery))
+        for battery_id, own in groupby(batteries, key=lambda it: it[0].battery_id):
+            _lock(cursor, f"battery {battery_id}")
+            written += _place(cursor, battery_id, list(own), since, replace)
     return written
 
 
-def remove(database: connection, battery_ids: Sequence[str]) -> None:
-    """Delete all that staging holds of the batteries; raises LoaderError, where one is unknown."""
-    loaded = [row.battery_id for row in status(database)]
-    if unknown := [it for it in battery_ids if it not in loaded]:
+def remove(database: connection, battery_ids: Sequence[str], piece: str | None = None) -> None:
+    """Delete all that staging holds of the batteries, or of one a piece.
+
+    Raises LoaderError, and deletes nothing, where one is not loaded.
+    """
+    loaded = status(database)
+    batteries = list(dict.fromkeys(it.battery_id for it in loaded))
+    if unknown := [it for it in battery_ids if it not in batteries]:
         raise LoaderError(
             f"{', '.join(unknown)}: not loaded, nothing was removed; loaded are "
-            f"{', '.join(loaded) or 'none'}"
+            f"{', '.join(batteries) or 'none'}"
         )
     with database, database.cursor() as cursor:
-        for battery_id in battery_ids:
+        for battery_id in sorted(battery_ids):
             _lock(cursor, f"battery {battery_id}")
-            _delete(cursor, battery_id)
+            there = [it.name for it in _pieces(cursor, battery_id)]
+            if piece is not None and piece not in there:
+                raise LoaderError(f"{battery_id} has no piece {piece}: it has {', '.join(there)}")
+            for name in there if piece is None else [piece]:
+                _delete(cursor, battery_id, name)
 
 
 def _stands(cursor: cursor) -> bool:
@@ -145,25 +166,87 @@ def _stands(cursor: cursor) -> bool:
     return cursor.fetchone() == (VERSION,)
 
 
-def _find(cursor: cursor, origin: Origin) -> Loaded | None:
-    query = f"select {', '.join(Loaded._fields)} from staging.source_file"
-    cursor.execute(f"{query} where fingerprint = %s order by battery_id", (origin.fingerprint,))
-    row = cursor.fetchone()
-    return Loaded(*row) if row else None
+def _known(cursor: cursor, parts: Sequence[str], reading: str, battery_id: str) -> list[Known]:
+    values = {"parts": list(parts), "reading": reading, "battery_id": battery_id}
+    cursor.execute(KNOWN, values | {"readers": readers.version()})
+    return [
+        Known(battery_id, file_name, is_replaced, frozenset(found))
+        for battery_id, file_name, is_replaced, found in cursor.fetchall()
+    ]
 
 
-def _twin(cursor: cursor, battery_id: str, content: str, since: datetime) -> str | None:
-    """Name the file that the same recordings are loaded from; raise where others just have been."""
-    query = "select file_name, content, loaded_at >= %s from staging.source_file"
-    cursor.execute(f"{query} where battery_id = %s", (since, battery_id))
-    row = cursor.fetchone()
-    if row and row[1] == content:
-        return str(row[0])
-    if row and row[2]:
+def _replacing(cursor: cursor, battery_id: str, origin: Origin) -> str | None:
+    """Name the piece that has replaced one from the same files, read the same way."""
+    known = _known(cursor, origin.parts, origin.reading, battery_id)
+    return next(
+        (it.file_name for it in known if it.is_replaced and it.parts >= set(origin.parts)), None
+    )
+
+
+def _pieces(cursor: cursor, battery_id: str, since: datetime | None = None) -> list[Piece]:
+    cursor.execute(
+        "select piece, begins_s, ends_s, origin_s, is_dated, fingerprint, content,"
+        " coalesce(loaded_at >= %s, false) from staging.source_file"
+        " where battery_id = %s order by begins_s, piece",
+        (since, battery_id),
+    )
+    return [
+        Piece(name, None if span[0] is None else Span(*span), *rest)
+        for name, *span, rest in ((*row[:5], row[5:]) for row in cursor.fetchall())
+    ]
+
+
+def _place(
+    cursor: cursor,
+    battery_id: str,
+    own: Sequence[tuple[Battery, Origin]],
+    since: datetime,
+    replace: Sequence[str],
+) -> list[Written]:
+    """Put the pieces of one battery, whose lock is held, where they belong."""
+    there = _pieces(cursor, battery_id, since)
+    if unknown := [it for it in replace if it not in [old.name for old in there]]:
+        known = ", ".join(it.name for it in there) or "none"
         raise LoaderError(
-            f"{battery_id} has just been loaded from {row[0]}, which differs: load one of the two"
+            f"{battery_id} has no piece {', '.join(unknown)} to replace: it has {known}"
         )
-    return None
+    is_same = partial(_is_same, cursor, battery_id)
+    new, written = [], []
+    for battery, origin in own:
+        content = _content(battery, origin)
+        twin = next(
+            (it.name for it in there if it.fingerprint == origin.fingerprint), None
+        ) or next((it.name for it in there if it.content == content), None)
+        if not twin and not replace:
+            twin = _replacing(cursor, battery_id, origin) or next(
+                (it.name for it in there if placing.holds(it, battery, is_same)), None
+            )
+        if twin:
+            written.append(Written.of(battery)._replace(file_name=origin.file_name, twin=twin))
+        else:
+            new.append((battery, origin, content))
+    if new:
+        named = [(origin.file_name, battery) for battery, origin, _ in new]
+        gone = placing.replaced(named, there, replace, is_same)
+        names = [it.name for it in there if it not in gone]
+        for battery, origin, content in new:
+            name, number = origin.file_name, 1
+            while name in names:
+                number += 1
+                name = f"{origin.file_name} ({number})"
+            names.append(name)
+            for old in gone:
+                _forget(cursor, battery_id, old.name, name)
+            _insert(cursor, battery, origin, content, name)
+            written.append(
+                Written.of(battery)._replace(
+                    file_name=origin.file_name,
+                    replaced=tuple(it.name for it in gone),
+                    is_alone=len(names) == 1,
+                )
+            )
+            gone = []
+    return written
 
 
 def _content(battery: Battery, origin: Origin) -> str:
@@ -171,42 +254,115 @@ def _content(battery: Battery, origin: Origin) -> str:
 
     Sums, because a text export may differ in the last digit; what else the rows depend on is in it.
     """
-    digest = hashlib.sha256(f"{origin.reading} {readers.version()}".encode())
+    said = [origin.reading, readers.version()]
     for rows in battery.tables.values():
         for row in rows:
             arrays = (it for it in row if isinstance(it, np.ndarray))
             sums = (f"{it.size} {np.add.reduce(it):.8g}" for it in arrays)
-            digest.update(f"{getattr(row, 'recording_type', '')} {' '.join(sums)}".encode())
-    return digest.hexdigest()
+            said.append(f"{getattr(row, 'recording_type', '')} {' '.join(sums)}")
+    return _digest(*said)
 
 
-def _delete(cursor: cursor, battery_id: str) -> None:
-    cursor.execute("select tablename from pg_tables where schemaname = 'staging'")
+def _is_same(cursor: cursor, battery_id: str, old: Piece, new: Battery) -> bool:
+    """Tell whether most samples of the shorter of the two stand in the other too."""
+    cursor.execute(
+        "select time_s, voltage_v from staging.tabular_recording"
+        " where battery_id = %s and piece = %s order by recording_index",
+        (battery_id, old.name),
+    )
+    rows = [(row.time_s, row.voltage_v) for row in new.tables["tabular_recording"]]  # type: ignore[attr-defined]
+    samples = [
+        np.concatenate([np.array(it, dtype=float) for it in column]) + shift
+        for source, span in ((cursor.fetchall(), old.span), (rows, new.span))
+        for column, shift in zip(zip(*source, strict=True), (span.origin_s, 0.0), strict=True)  # type: ignore[union-attr]
+    ]
+    few, many = sorted((samples[:2], samples[2:]), key=lambda it: it[0].size)
+    at = np.clip(np.searchsorted(many[0], few[0] - 1e-3), 0, many[0].size - 1)
+    agree = (np.abs(many[0][at] - few[0]) < 2e-3) & (np.abs(many[1][at] - few[1]) < 1e-6)
+    return bool(agree.mean() > 0.5)
+
+
+def _forget(cursor: cursor, battery_id: str, piece: str, replaced_by: str) -> None:
+    """Delete a piece that another takes the place of, and note that, once for all it was from."""
+    cursor.execute(
+        "update staging.replaced_file set replaced_by = %s"
+        " where battery_id = %s and replaced_by = %s",
+        (replaced_by, battery_id, piece),
+    )
+    cursor.execute(
+        "insert into staging.replaced_file (battery_id, parts, reading, file_name, replaced_by)"
+        " select battery_id, parts, reading, file_name, %s from staging.source_file"
+        " where battery_id = %s and piece = %s",
+        (replaced_by, battery_id, piece),
+    )
+    _delete_rows(cursor, battery_id, piece)
+
+
+def _delete(cursor: cursor, battery_id: str, piece: str) -> None:
+    """Delete a piece, so that its files, and those it took the place of, can be loaded again."""
+    cursor.execute(
+        "update staging.source_file as it set parts = '{}' from staging.source_file as gone"
+        " where gone.battery_id = %s and gone.piece = %s and it.parts && gone.parts",
+        (battery_id, piece),
+    )
+    cursor.execute(
+        "delete from staging.replaced_file where battery_id = %s and replaced_by = %s",
+        (battery_id, piece),
+    )
+    _delete_rows(cursor, battery_id, piece)
+
+
+def _delete_rows(cursor: cursor, battery_id: str, piece: str) -> None:
+    cursor.execute(
+        "select table_name from information_schema.columns"
+        " where table_schema = 'staging' and column_name = 'piece'"
+    )
     for (table,) in cursor.fetchall():
-        cursor.execute(f'delete from staging."{table}" where battery_id = %s', (battery_id,))
+        cursor.execute(
+            f'delete from staging."{table}" where battery_id = %s and piece = %s',
+            (battery_id, piece),
+        )
 
 
-def _replace(cursor: cursor, battery: Battery, origin: Origin, content: str) -> None:
-    _delete(cursor, battery.battery_id)
-    facts = {name: getattr(battery, name) for name in FACTS} | origin._asdict()
-    facts["content"] = content
+def _insert(cursor: cursor, battery: Battery, origin: Origin, content: str, piece: str) -> None:
+    facts = {name: getattr(battery, name) for name in FACTS} | {
+        "piece": piece,
+        "file_name": origin.file_name,
+        "parts": list(origin.parts),
+        "sha256": origin.parts[0] if len(origin.parts) == 1 else _digest(*origin.parts),
+        "size_bytes": origin.size_bytes,
+        "reading": origin.reading,
+        "readers": readers.version(),
+        "fingerprint": origin.fingerprint,
+        "content": content,
+        **(battery.span._asdict() if battery.span else {}),
+    }
     cursor.execute(
         f"insert into staging.source_file ({', '.join(facts)})"
         f" values ({', '.join(f'%({name})s' for name in facts)})",
         facts,
     )
+    cursor.execute(
+        "delete from staging.replaced_file where battery_id = %s and parts <@ %s",
+        (battery.battery_id, list(origin.parts)),
+    )
     for table, rows in battery.tables.items():
-        copy(cursor, table, rows)
+        copy(cursor, table, piece, rows)
 
 
-def copy(cursor: cursor, table: str, rows: Sequence[NamedTuple]) -> None:
-    """Append rows to a staging table; their field names are its columns."""
+def copy(cursor: cursor, table: str, piece: str, rows: Sequence[NamedTuple]) -> None:
+    """Append rows of a piece to a staging table; their field names are its columns."""
     if rows:
         cursor.copy_expert(
-            f"copy staging.{table} ({', '.join(rows[0]._fields)}) from stdin (format binary)",
-            Stream(encode(rows)),
+            f"copy staging.{table} (piece, {', '.join(rows[0]._fields)})"
+            " from stdin (format binary)",
+            Stream(encode((piece, *row) for row in rows)),
             size=1 << 18,
         )
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def _lock(cursor: cursor, what: str, mode: str = "") -> None:

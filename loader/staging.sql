@@ -3,8 +3,67 @@
 
 create schema if not exists staging;
 
+-- Before there were pieces a battery was one, which is named after its file; a table's samples count
+-- from the date of the first one.
+do $$
+declare
+    old name;
+begin
+    if to_regclass('staging.source_file') is null or exists (
+        select from pg_attribute
+        where attrelid = to_regclass('staging.source_file') and attname = 'piece'
+    ) then
+        return;
+    end if;
+    alter table staging.source_file
+    add column piece text,
+    add column parts text [],
+    add column begins_s double precision,
+    add column ends_s double precision,
+    add column origin_s double precision,
+    add column is_dated boolean;
+    update staging.source_file
+    set
+        piece = file_name,
+        parts = array[sha256];
+    foreach old in array '{aging_recording,aging_impedance,randomized_step,tabular_recording}'::name [] loop
+        execute format('alter table staging.%I add column piece text', old);
+        execute format(
+            'update staging.%I as it set piece = files.piece '
+            'from staging.source_file as files where files.battery_id = it.battery_id', old
+        );
+        execute format(
+            'alter table staging.%I drop constraint %I, add primary key (battery_id, piece, recording_index)',
+            old, old || '_pkey'
+        );
+    end loop;
+    alter table staging.source_file
+    drop constraint source_file_pkey,
+    add primary key (battery_id, piece);
+    update staging.source_file as it
+    set
+        origin_s = span.origin_s,
+        begins_s = span.origin_s + span.first_s,
+        ends_s = span.origin_s + span.last_s,
+        is_dated = span.is_dated
+    from (
+        select
+            battery_id,
+            min(time_s[1]) as first_s,
+            max(time_s[cardinality(time_s)]) as last_s,
+            coalesce(
+                min(started_at_unix_s - time_s[1]) filter (where recording_index = 1), 0
+            ) as origin_s,
+            bool_or(started_at_unix_s is not null and recording_index = 1) as is_dated
+        from staging.tabular_recording
+        group by battery_id
+    ) as span
+    where it.battery_id = span.battery_id;
+end $$;
+
 create table if not exists staging.source_file (
-    battery_id text primary key,
+    battery_id text not null,
+    piece text not null,
     file_name text not null,
     sha256 text not null,
     size_bytes bigint not null,
@@ -16,7 +75,8 @@ create table if not exists staging.source_file (
     reading text,
     recordings integer not null,
     samples bigint not null,
-    loaded_at timestamptz not null default now()
+    loaded_at timestamptz not null default now(),
+    primary key (battery_id, piece)
 );
 alter table staging.source_file
 add column if not exists rated_capacity_ah double precision,
@@ -27,11 +87,24 @@ add column if not exists largest_current_a double precision,
 add column if not exists charge_limit_v double precision,
 add column if not exists reading text,
 add column if not exists fingerprint text,
-add column if not exists content text;
-drop index if exists staging.source_file_sha256;
-create index if not exists source_file_fingerprint on staging.source_file (fingerprint);
-comment on table staging.source_file is 'One row per battery: the file its recordings came from';
+add column if not exists content text,
+add column if not exists parts text [],
+add column if not exists readers text,
+add column if not exists begins_s double precision,
+add column if not exists ends_s double precision,
+add column if not exists origin_s double precision,
+add column if not exists is_dated boolean;
+drop index if exists staging.source_file_sha256, staging.source_file_fingerprint;
+create index if not exists source_file_parts on staging.source_file using gin (parts);
+comment on table staging.source_file is 'One row per piece of a battery: the file its recordings came from, or several that belong together';
 comment on column staging.source_file.battery_id is 'Battery, as the file names it (B0005); the file''s own name where its layout has none (RW26)';
+comment on column staging.source_file.piece is 'Name of the piece within its battery: that of the file, numbered where another piece has it';
+comment on column staging.source_file.parts is 'SHA-256 of each file that the piece is made of, hexadecimal';
+comment on column staging.source_file.readers is 'Checksum of the readers that read it, hexadecimal';
+comment on column staging.source_file.begins_s is 'First sample, s since 1970 UTC, or since the start of the test where there are no dates; null where the file is the whole battery';
+comment on column staging.source_file.ends_s is 'Last sample, s, as begins_s';
+comment on column staging.source_file.origin_s is 'To be added to time_s to count from where begins_s does, s';
+comment on column staging.source_file.is_dated is 'Whether begins_s counts from 1970; null where the file is the whole battery';
 comment on column staging.source_file.file_name is 'Name of the file, without its folder; within an archive, the way to it';
 comment on column staging.source_file.sha256 is 'SHA-256 of the file''s bytes, hexadecimal; of several files, one after another';
 comment on column staging.source_file.size_bytes is 'Size of the file, bytes';
@@ -51,8 +124,26 @@ comment on column staging.source_file.recordings is 'Recordings loaded from the 
 comment on column staging.source_file.samples is 'Samples over time in those recordings, a count';
 comment on column staging.source_file.loaded_at is 'When the load was committed';
 
+create table if not exists staging.replaced_file (
+    battery_id text not null,
+    parts text [] not null,
+    reading text not null,
+    file_name text not null,
+    replaced_by text not null,
+    replaced_at timestamptz not null default now()
+);
+create index if not exists replaced_file_parts on staging.replaced_file using gin (parts);
+comment on table staging.replaced_file is 'One row per piece that a later file took the place of: delivered again, it is left alone';
+comment on column staging.replaced_file.battery_id is 'Battery (C7)';
+comment on column staging.replaced_file.parts is 'SHA-256 of each file that it was made of, hexadecimal';
+comment on column staging.replaced_file.reading is 'What the command line said of it';
+comment on column staging.replaced_file.file_name is 'Name of the file';
+comment on column staging.replaced_file.replaced_by is 'Name of the piece that took its place';
+comment on column staging.replaced_file.replaced_at is 'When it did';
+
 create table if not exists staging.aging_recording (
     battery_id text not null,
+    piece text not null,
     recording_index integer not null,
     recording_type text not null,
     ambient_temperature_c double precision,
@@ -66,13 +157,14 @@ create table if not exists staging.aging_recording (
     voltage_load_v double precision [],
     current_load_a double precision [],
     capacity_ah double precision,
-    primary key (battery_id, recording_index)
+    primary key (battery_id, piece, recording_index)
 );
 alter table staging.aging_recording
 alter column date_vector drop not null,
 alter column temperature_measured_c drop not null;
 comment on table staging.aging_recording is 'One row per charge or discharge of NASA''s aging cells';
 comment on column staging.aging_recording.battery_id is 'Battery (B0005)';
+comment on column staging.aging_recording.piece is 'Piece that it is in: source_file';
 comment on column staging.aging_recording.recording_index is 'Position in the file, from 1; shared with aging_impedance';
 comment on column staging.aging_recording.recording_type is 'charge or discharge';
 comment on column staging.aging_recording.ambient_temperature_c is 'Ambient temperature as stated in the file, °C';
@@ -89,6 +181,7 @@ comment on column staging.aging_recording.capacity_ah is 'Capacity as the file s
 
 create table if not exists staging.aging_impedance (
     battery_id text not null,
+    piece text not null,
     recording_index integer not null,
     ambient_temperature_c double precision,
     date_vector double precision [] not null,
@@ -106,11 +199,12 @@ create table if not exists staging.aging_impedance (
     electrolyte_resistance_im_ohm double precision,
     charge_transfer_resistance_re_ohm double precision,
     charge_transfer_resistance_im_ohm double precision,
-    primary key (battery_id, recording_index)
+    primary key (battery_id, piece, recording_index)
 );
 alter table staging.aging_impedance alter column date_vector drop not null;
 comment on table staging.aging_impedance is 'One row per impedance sweep of NASA''s aging cells; re and im are real and imaginary parts';
 comment on column staging.aging_impedance.battery_id is 'Battery (B0005)';
+comment on column staging.aging_impedance.piece is 'Piece that it is in: source_file';
 comment on column staging.aging_impedance.recording_index is 'Position in the file, from 1; shared with aging_recording';
 comment on column staging.aging_impedance.ambient_temperature_c is 'Ambient temperature as stated in the file, °C';
 comment on column staging.aging_impedance.date_vector is 'Start: year, month, day, hour, minute, second with fraction; null where it cannot be read';
@@ -131,6 +225,7 @@ comment on column staging.aging_impedance.charge_transfer_resistance_im_ohm is '
 
 create table if not exists staging.randomized_step (
     battery_id text not null,
+    piece text not null,
     recording_index integer not null,
     comment text not null,
     step_type text not null,
@@ -140,7 +235,7 @@ create table if not exists staging.randomized_step (
     voltage_v double precision [] not null,
     current_a double precision [] not null,
     temperature_c double precision [] not null,
-    primary key (battery_id, recording_index)
+    primary key (battery_id, piece, recording_index)
 );
 alter table staging.randomized_step
 alter column date drop not null,
@@ -148,6 +243,7 @@ alter column relative_time_s drop not null,
 alter column temperature_c drop not null;
 comment on table staging.randomized_step is 'One row per step of NASA''s randomized-usage cells';
 comment on column staging.randomized_step.battery_id is 'Battery (RW26), from the name of the file';
+comment on column staging.randomized_step.piece is 'Piece that it is in: source_file';
 comment on column staging.randomized_step.recording_index is 'Position in the file, from 1';
 comment on column staging.randomized_step.comment is 'What the step was for, in the file''s words';
 comment on column staging.randomized_step.step_type is 'C charge, D discharge or R rest';
@@ -160,6 +256,7 @@ comment on column staging.randomized_step.temperature_c is 'Temperature of the b
 
 create table if not exists staging.tabular_recording (
     battery_id text not null,
+    piece text not null,
     recording_index integer not null,
     recording_type text not null,
     started_at_unix_s double precision,
@@ -170,17 +267,20 @@ create table if not exists staging.tabular_recording (
     voltage_v double precision [] not null,
     current_a double precision [] not null,
     temperature_c double precision [] not null,
-    primary key (battery_id, recording_index)
+    primary key (battery_id, piece, recording_index)
 );
 alter table staging.tabular_recording
+add column if not exists pulse text,
 add column if not exists activity text,
 add column if not exists lead_in_s double precision,
 add column if not exists counted_ah double precision,
 alter column temperature_c drop not null;
 comment on table staging.tabular_recording is 'One row per charge, discharge or rest in a CSV or Parquet time series';
 comment on column staging.tabular_recording.battery_id is 'Battery, as a column, an option or the file''s own name says';
-comment on column staging.tabular_recording.recording_index is 'Position in time, from 1';
+comment on column staging.tabular_recording.piece is 'Piece that it is in: source_file';
+comment on column staging.tabular_recording.recording_index is 'Position in time within the piece, from 1';
 comment on column staging.tabular_recording.recording_type is 'charge, discharge or rest, by the charge that flowed; a pulse belongs to what it interrupts';
+comment on column staging.tabular_recording.pulse is 'first, last or only where it flows before, after or without all charges and discharges of the piece, too little to be told from a pulse within one; else null';
 comment on column staging.tabular_recording.started_at_unix_s is 'Start, s since 1970-01-01 UTC; null where the file has no such column';
 comment on column staging.tabular_recording.cycle_count is 'Cycle as the cycler counts it; null where it does not';
 comment on column staging.tabular_recording.step_count is 'Step as the cycler counts it; null where it does not';

@@ -1,8 +1,9 @@
-"""What is loaded, one line per battery: `python -m loader status`."""
+"""What is loaded, one line per piece of a battery: `python -m loader status`."""
 
 import argparse
 import json
 from contextlib import closing
+from datetime import datetime
 
 import database
 from loader import staging
@@ -11,15 +12,16 @@ from loader import staging
 def main(arguments: list[str]) -> int:
     """Print the table, or with --json an array of objects."""
     parser = argparse.ArgumentParser(
-        prog="python -m loader status", description="Tell what is loaded, one line per battery."
+        prog="python -m loader status",
+        description="Tell what is loaded, one line per piece of a battery: a file, or several "
+        "that belong together.",
     )
     parser.add_argument("--json", action="store_true", help="as a JSON array")
     options = parser.parse_args(arguments)
     with closing(database.connect()) as server:
         loaded = staging.status(server)
     if options.json:
-        rows = [row._asdict() | {"loaded_at": row.loaded_at.isoformat()} for row in loaded]
-        print(json.dumps(rows, indent=2))
+        print(json.dumps([row._asdict() for row in loaded], indent=2, default=datetime.isoformat))
     elif loaded:
         _print_table(loaded)
     else:
@@ -28,10 +30,13 @@ def main(arguments: list[str]) -> int:
 
 
 def _print_table(loaded: list[staging.Loaded]) -> None:
-    cells = [list(staging.Loaded._fields)]
-    for row in loaded:
-        shown = row._replace(loaded_at=row.loaded_at.astimezone().isoformat(" ", "seconds"))  # type: ignore[arg-type]
-        cells.append([f"{it:,}" if isinstance(it, int) else str(it) for it in shown])
+    cells = [list(staging.Loaded._fields), *([_shown(it) for it in row] for row in loaded)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for line in cells:
         print("  ".join(it.ljust(width) for it, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _shown(value: str | int | datetime | None) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone().isoformat(" ", "seconds")
+    return f"{value:,}" if isinstance(value, int) else value or ""

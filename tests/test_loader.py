@@ -299,10 +299,11 @@ def test_status_tells_what_is_loaded(empty: str, recordings: Path) -> None:
     assert entry.pop("loaded_at")
     assert entry.pop("samples") > 1000
     assert entry.pop("recordings") > 100
-    assert entry == {"battery_id": "SRW1", "layout": "randomized", "file_name": "SRW1.mat"}
+    whole = {"begins_at": None, "ends_at": None}
+    assert entry == whole | {"battery_id": "SRW1", "layout": "randomized", "piece": "SRW1.mat"}
     head, line = load("status").stdout.splitlines()
-    assert head.split()[:3] == ["battery_id", "layout", "file_name"]
-    assert line.split()[:3] == ["SRW1", "randomized", "SRW1.mat"]
+    assert head.split()[:3] == ["battery_id", "piece", "layout"]
+    assert line.split()[:3] == ["SRW1", "SRW1.mat", "randomized"]
 
 
 def check_aging(sql: connection, path: Path) -> None:
@@ -315,10 +316,10 @@ def check_aging(sql: connection, path: Path) -> None:
             (battery,),
         )
         names = [column.name for column in cursor.description or ()]
-        recordings = {row[1]: dict(zip(names, row, strict=True)) for row in cursor}
+        recordings = {row[2]: dict(zip(names, row, strict=True)) for row in cursor}
         cursor.execute("select * from staging.aging_impedance where battery_id = %s", (battery,))
         names = [column.name for column in cursor.description or ()]
-        sweeps = {row[1]: dict(zip(names, row, strict=True)) for row in cursor}
+        sweeps = {row[2]: dict(zip(names, row, strict=True)) for row in cursor}
     assert sorted([*recordings, *sweeps]) == list(range(1, cycle.size + 1))
     for index, entry in enumerate(cycle, start=1):
         data, kind = entry["data"][0, 0], str(entry["type"][0])

@@ -107,7 +107,7 @@ def _corrected_and_removed(ada: User, folder: Path) -> None:
         found = told(ada, folder, capacity + " order by cycle_index").split()
         expected = [1.9, 1.8, 1.7, 1.6] if cells == text else [0.95, 0.9, 0.85, 0.8]
         assert [float(it) for it in found] == pytest.approx(expected, abs=0.011)
-    removed = [sys.executable, "-m", "loader", "remove"]
+    removed = [sys.executable, "-m", "loader", "remove", "--yes"]
     made = ada.run(*removed, "C2", cwd=folder)
     assert made.returncode == 1
     assert made.stderr.strip() == (

@@ -76,7 +76,8 @@
     from recordings
     where
         recordings.battery_id = {{ row }}.battery_id
-        and recordings.recording_index = {{ row }}.recording_index
+        and recordings.piece = {{ row }}.piece
+        and recordings.piece_index = {{ row }}.piece_index
     offset 0
 {%- endmacro %}
 

@@ -29,7 +29,7 @@
     end
 {%- endmacro %}
 
-{#- The value of the first recording in a group of recordings. -#}
+{#- The value of the first recording under load in a group of recordings. -#}
 {% macro first(column) -%}
-    (array_agg({{ column }} order by recording_index))[1]
+    (array_agg({{ column }} order by samples is null, recording_index))[1]
 {%- endmacro %}

@@ -22,6 +22,9 @@ from loader.readers.columns import TIMES, Column, state_patterns
 from loader.readers.timeline import Table
 from loader.reading import Reading
 
+# C7_2024-03-01.csv is of battery C7: what cyclers write every day is named by the day.
+UNDATED = re.compile(r"(?<=.)[ _.-]+(19|20)\d\d(-?)(0[1-9]|1[0-2])\2([0-2]\d|3[01])([T _-].*)?$")
+
 
 @dataclass(frozen=True)
 class Scan:
@@ -57,7 +60,7 @@ class Scan:
 class _Stored:
     """A file as a query, or as a table where it holds several batteries."""
 
-    name: str
+    part: Part
     source: str
     first_row: int
     rejected: NDArray[np.int64]  # numbers of rows that were left out, in order
@@ -68,7 +71,7 @@ Scanner = Callable[[Part, Reading], AbstractContextManager[Scan]]
 
 
 def batteries(parts: Sequence[Part], reading: Reading, scanner: Scanner) -> Iterator[Battery]:
-    """Yield the batteries in the files, in order of their names."""
+    """Yield the pieces of the batteries in the files, in order of the batteries' names."""
     with duckdb.connect(":memory:") as database:
         database.execute("set enable_progress_bar = false")
         share, _ = resource.getrlimit(resource.RLIMIT_DATA)
@@ -79,14 +82,15 @@ def batteries(parts: Sequence[Part], reading: Reading, scanner: Scanner) -> Iter
             tables = []
             for part in parts:
                 with scanner(part, reading) as scan:
-                    tables.append(_read(database, part.file_name, scan))
-            yield series.battery(reading.battery_id or parts[0].stem, tables, reading)
+                    tables.append(_read(database, part, scan))
+            battery_id = reading.battery_id or UNDATED.sub("", parts[0].stem)
+            yield from series.pieces(battery_id, tables, reading)
             return
         # What does not fit into memory goes to DuckDB's own temporary files.
         stored = []
         for number, part in enumerate(parts):
             with scanner(part, reading) as scan:
-                stored.append(_store(database, f"part{number}", part.file_name, scan))
+                stored.append(_store(database, f"part{number}", part, scan))
         for battery_id in _names(database, stored):
             own = "where battery = ?"
             found = [
@@ -94,41 +98,41 @@ def batteries(parts: Sequence[Part], reading: Reading, scanner: Scanner) -> Iter
                 for it in stored
             ]
             tables = [_table(it, values) for it, values in found if values["voltage"].size]
-            yield series.battery(battery_id, tables, reading)
+            yield from series.pieces(battery_id, tables, reading)
 
 
-def _read(database: duckdb.DuckDBPyConnection, name: str, scan: Scan) -> Table:
+def _read(database: duckdb.DuckDBPyConnection, part: Part, scan: Scan) -> Table:
     """Read a file of one battery."""
     found = _executed(database, scan.typed, lambda it: it.fetchnumpy())
     rejected = _rejected(database, scan)
     if rejected is not None:
-        return _table(_Stored(name, "", scan.first_row, rejected, scan.is_time_unit_told), found)
+        return _table(_Stored(part, "", scan.first_row, rejected, scan.is_time_unit_told), found)
     del found
-    stored = _leniently(database, "lenient", name, scan)
+    stored = _leniently(database, "lenient", part, scan)
     table = _table(stored, database.execute(f"from {stored.source}").fetchnumpy())
     database.execute("drop table lenient")
     return table
 
 
-def _store(database: duckdb.DuckDBPyConnection, table: str, name: str, scan: Scan) -> _Stored:
+def _store(database: duckdb.DuckDBPyConnection, table: str, part: Part, scan: Scan) -> _Stored:
     """Read a file of several batteries into a table."""
     _executed(database, f"create temporary table {table} as {scan.typed}")
     rejected = _rejected(database, scan)
     if rejected is None:
         database.execute(f"drop table {table}")
-        return _leniently(database, table, name, scan)
+        return _leniently(database, table, part, scan)
     numbered = f"(select *, rowid as position from {table})"
-    return _Stored(name, numbered, scan.first_row, rejected, scan.is_time_unit_told)
+    return _Stored(part, numbered, scan.first_row, rejected, scan.is_time_unit_told)
 
 
-def _leniently(database: duckdb.DuckDBPyConnection, table: str, name: str, scan: Scan) -> _Stored:
+def _leniently(database: duckdb.DuckDBPyConnection, table: str, part: Part, scan: Scan) -> _Stored:
     _executed(database, f"create temporary table {table} as {scan.lenient}")
     query = f"select row, wrong from {table} where wrong is not null order by row limit 1"
     if found := database.execute(query).fetchone():
         raise LoaderError(f"row {found[0]}: '{found[1]}' where a number is expected")
     source = f"(select * exclude (wrong) from {table} order by row)"
     return _Stored(
-        name, source, scan.first_row, np.empty(0, dtype=np.int64), scan.is_time_unit_told
+        part, source, scan.first_row, np.empty(0, dtype=np.int64), scan.is_time_unit_told
     )
 
 
@@ -235,11 +239,12 @@ def _table(stored: _Stored, found: dict[str, Any]) -> Table:
     needed = ("voltage", "current")
     present = {name: it for name, it in columns.items() if name in needed or _has_values(it)}
     return Table(
-        stored.name,
+        stored.part.file_name,
         present,
         np.asarray(rows, dtype=np.float64),
         notes=notes,
         is_time_unit_told=stored.is_time_unit_told,
+        part=stored.part,
     )
 
 

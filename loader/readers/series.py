@@ -1,14 +1,15 @@
 """From samples in a row to recordings: signs, splits where the flow turns, counters."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loader.battery import Battery, Samples
-from loader.readers import counters, signs
-from loader.readers.timeline import Table, carried_on
+from loader.readers import counters, signs, timeline
+from loader.readers.timeline import Table
 from loader.reading import Reading
 
 # Thresholds are shares of the current that empties the cell in an hour, else of the largest.
@@ -29,6 +30,7 @@ class TabularRecording(NamedTuple):
     battery_id: str
     recording_index: int
     recording_type: str
+    pulse: str | None
     activity: str | None
     started_at_unix_s: float | None
     cycle_count: int | None
@@ -49,7 +51,27 @@ def battery(
 
     Raises LoaderError where their times contradict each other.
     """
-    ordered = carried_on(tables)
+    return _battery(battery_id, timeline.carried_on(tables), reading, notes)
+
+
+def pieces(battery_id: str, tables: Sequence[Table], reading: Reading) -> Iterator[Battery]:
+    """Yield the pieces that the tables of one battery make, each cut into recordings.
+
+    Raises LoaderError as `battery` does.
+    """
+    for ordered in timeline.pieces(tables):
+        begin, end = timeline.span(ordered[0]), timeline.span(ordered[-1])
+        parts = dict.fromkeys(it.file for it in ordered if it.file)
+        yield replace(
+            _battery(battery_id, ordered, reading),
+            span=begin._replace(ends_s=end.ends_s - end.origin_s + begin.origin_s),
+            parts=tuple(parts),
+        )
+
+
+def _battery(
+    battery_id: str, ordered: Sequence[Table], reading: Reading, notes: Sequence[str] = ()
+) -> Battery:
     told = [*notes, *(note for table in ordered for note in table.notes)]
     samples = _joined(ordered)
     samples["current"], sign_notes = signs.charge_positive(samples, reading)
@@ -60,7 +82,9 @@ def battery(
     flow = _flow(current, size_a)
     moved_as = _moved(samples["time"], current, flow)
     pulse_as = PULSE_H * 3600.0 * size_a
-    phase = _parted(_phases(flow, moved_as, pulse_as), flow, samples)
+    phase, edges = _phases(flow, moved_as, pulse_as)
+    phase = _parted(phase, flow, samples)
+    pulses = {int(phase[at]): name for at, name in zip((0, -1), edges, strict=True) if name}
     starts, kinds = _recordings(samples, flow, moved_as, phase, pulse_as)
     ends = np.append(starts[1:], flow.size)
     counted = counters.counted(samples)
@@ -71,6 +95,7 @@ def battery(
             battery_id=battery_id,
             recording_index=index,
             recording_type=KINDS[kind],
+            pulse=pulses.get(int(phase[start])) if kind else None,
             activity=activities[int(samples["table"][start])],
             started_at_unix_s=_number(samples["started"][start]),
             cycle_count=_count(samples, "cycle", start),
@@ -96,7 +121,10 @@ def battery(
         layout="tabular",
         tables={"tabular_recording": recordings},
         samples=flow.size,
-        discharges=_discharges(kinds, phase[starts]),
+        discharges=len(
+            {it for it, kind in zip(phase[starts].tolist(), kinds, strict=True) if kind == -1}
+            - pulses.keys()
+        ),
         largest_current_a=largest_a or None,
         charge_limit_v=limit_v,
         notes=(*told, *sign_notes, *signs.doubts(recordings), *counters.disagreement(recordings)),
@@ -163,43 +191,50 @@ def _moved(time_s: Samples, current: Samples, flow: NDArray[np.int8]) -> Samples
     return step_s
 
 
-def _phases(flow: NDArray[np.int8], moved_as: Samples, pulse_as: float) -> NDArray[np.int32]:
+def _phases(
+    flow: NDArray[np.int8], moved_as: Samples, pulse_as: float
+) -> tuple[NDArray[np.int32], tuple[str | None, str | None]]:
     """Number the charges and discharges [samples]: odd and even, each begins where it first flows.
 
     A phase ends when more than `pulse_as` A s have flowed the other way: less is a pulse within it.
+    What flows before the first one, or after the last, and is no more than that, is a phase, too,
+    and told to be a pulse, first or last or the only flow there is: what it is part of, only the
+    file before or after this one can say.
     """
     at = np.flatnonzero(flow)
     if not at.size:
-        return np.zeros(flow.size, dtype=np.int32)
+        return np.zeros(flow.size, dtype=np.int32), (None, None)
     ways = flow[at]
     runs = at[np.concatenate([[0], np.flatnonzero(ways[1:] != ways[:-1]) + 1])]
-    moved = np.add.reduceat(moved_as, runs).tolist()
-    signs_of_runs = flow[runs].tolist()
-    direction, pending, first, passed = signs_of_runs[0], 0.0, 0, 0.0
-    turns = [(0, direction)]  # run at which a phase begins, its direction
-    for number, (amount, way) in enumerate(zip(moved, signs_of_runs, strict=True)):
+    moved = np.abs(np.add.reduceat(moved_as, runs)).tolist()
+    turns = [0]  # runs at which a phase begins
+    direction = 0  # none yet
+    pending = {1: 0.0, -1: 0.0}  # charge that has flowed either way, against the direction
+    first = {1: 0, -1: 0}  # run with which it began to
+    for number, (amount, way) in enumerate(zip(moved, flow[runs].tolist(), strict=True)):
+        pending[-way] = max(0.0, pending[-way] - amount)
         if way == direction:
-            pending = max(0.0, pending - abs(amount))
-            passed += abs(amount)
             continue
-        if pending == 0.0:
-            first = number
-        pending += abs(amount)
-        if pending > pulse_as:
-            if passed <= pulse_as:  # the file begins with a pulse
-                turns.pop()
-                first = turns.pop()[0] if turns else 0
-            turns.append((first, way))
-            direction, pending, passed = way, 0.0, pending
-    numbers: list[int] = []
-    starts: list[int] = []
-    for run, way in turns:
-        if not numbers:
-            numbers, starts = [1 if way == 1 else 2], [0]  # odd charges, even discharges
-        elif way != 2 * (numbers[-1] % 2) - 1:
-            numbers.append(numbers[-1] + 1)
-            starts.append(int(runs[run]))
-    return np.repeat(np.array(numbers, dtype=np.int32), np.diff([*starts, flow.size]))
+        if pending[way] == 0.0:
+            first[way] = number
+        pending[way] += amount
+        if pending[way] > pulse_as:
+            turns.append(first[way])
+            direction, pending = way, {1: 0.0, -1: 0.0}
+    if not direction:
+        only = np.full(flow.size, 1 if moved_as.sum() > 0 else 2, dtype=np.int32)
+        return only, ("only", "only")
+    has_first, has_last = turns[1] > 0, pending[-direction] > 0
+    if not has_first:
+        turns.pop(0)
+    if has_last:
+        turns.append(first[-direction])
+        direction = -direction
+    is_odd = (direction == 1) == (len(turns) % 2 == 1)
+    numbers = np.arange(len(turns), dtype=np.int32) + (1 if is_odd else 2)
+    starts = [0, *(int(runs[run]) for run in turns[1:])]
+    phase = np.repeat(numbers, np.diff([*starts, flow.size]))
+    return phase, ("first" if has_first else None, "last" if has_last else None)
 
 
 def _parted(
@@ -289,10 +324,6 @@ def _temperature(samples: dict[str, Samples], start: int, end: int) -> Samples |
         if role in samples:
             return samples[role][start:end]
     return None
-
-
-def _discharges(kinds: Sequence[int], phase: NDArray[np.int32]) -> int:
-    return len({int(it) for it, kind in zip(phase, kinds, strict=True) if kind == -1})
 
 
 def _number(value: np.float64) -> float | None:

@@ -8,11 +8,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from loader.battery import LoaderError, Samples
+from loader.battery import SAME_TIME_S, LoaderError, Samples, Span
+from loader.part import Part
 
 # Two files of one battery cannot have been recorded at once, but a computer's clock may be set.
 OVERLAP = 0.5  # of the shorter: files that share more were not recorded one after another
-SAME_TIME_S = 1.5  # dates are often whole seconds
 SCALES = ((1e-3, "ms"), (60.0, "min"), (3600.0, "h"))
 
 
@@ -31,6 +31,12 @@ class Table:
     activity: str | None = None  # characterisation, where not comparable with use
     notes: tuple[str, ...] = ()
     is_time_unit_told: bool = True  # else in seconds, as far as anybody knows
+    part: Part | None = None
+
+    @property
+    def file(self) -> Part | None:
+        """The file: where the table is a sheet, its workbook."""
+        return self.part.within or self.part if self.part else None
 
     @property
     def size(self) -> int:
@@ -52,7 +58,40 @@ def carried_on(tables: Sequence[Table]) -> list[Table]:
     Raises LoaderError with the row where time goes back for no reason, and with both names where
     two files cover the same time.
     """
-    return _in_order([_within(_in_seconds(_counting(table))) for table in tables])
+    return _in_order(list(map(_ready, tables)))
+
+
+def pieces(tables: Sequence[Table]) -> list[list[Table]]:
+    """Return the tables parted into pieces, each in order of time as `carried_on` gives it.
+
+    A file is a piece of its own where its dates, or the time of a test that goes on from file to
+    file, say when it was recorded, and no other file says the same. Raises LoaderError as above.
+    """
+    ready = [(span(table), table) for table in map(_ready, tables)]
+    ready.sort(key=lambda it: (it[0].begins_s, it[0].ends_s))
+    parted: list[list[tuple[Span, Table]]] = []
+    for own, table in ready:
+        if parted and any(
+            own.overlaps(it) or table.file is other.file is not None for it, other in parted[-1]
+        ):
+            parted[-1].append((own, table))
+        else:
+            parted.append([(own, table)])
+    dated = {it.is_dated for it, _ in ready}
+    if len(dated) > 1 or (dated == {False} and len(parted) < len(ready)):
+        parted = [ready]  # their order is not told by a common clock
+    return [_in_order([table for _, table in group]) for group in parted]
+
+
+def span(table: Table) -> Span:
+    """Tell when a table, whose `time` never goes back, was recorded."""
+    time_s, is_dated = table.columns["time"], _has_clock(table)
+    origin_s = float(table.columns["clock"][0] - time_s[0]) if is_dated else 0.0
+    return Span(origin_s + float(time_s[0]), origin_s + float(time_s[-1]), origin_s, is_dated)
+
+
+def _ready(table: Table) -> Table:
+    return _within(_in_seconds(_counting(table)))
 
 
 def _counting(table: Table) -> Table:

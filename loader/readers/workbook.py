@@ -52,7 +52,11 @@ def sheets(part: Part, reading: Reading) -> list[Part]:
     longest = max(found.values(), key=lambda group: max(len(rows) for _, rows in group))
     several = len(longest) > 1
     return [
-        Part(f"{part.stem} {name}.csv" if several else f"{part.stem}.csv", content=_written(rows))
+        Part(
+            f"{part.stem} {name}.csv" if several else f"{part.stem}.csv",
+            content=_written(rows),
+            within=part,
+        )
         for name, rows in longest
     ]
 

@@ -110,21 +110,25 @@ def whole_load(url: str, opened: Any, files: Sequence[Path]) -> None:
 
 def copying(opened: Any, batteries: list[Battery]) -> None:
     tables = [(table, rows) for it in batteries for table, rows in it.tables.items() if rows]
-    encoded = [(table, rows[0]._fields, b"".join(encode(rows))) for table, rows in tables]
+    encoded = [
+        (table, rows[0]._fields, b"".join(encode(("", *row) for row in rows)))
+        for table, rows in tables
+    ]
     size = sum(len(content) for *_, content in encoded)
 
     def raw() -> None:
         empty(opened)
         with opened, opened.cursor() as cursor:
             for table, names, content in encoded:
-                statement = f"copy staging.{table} ({', '.join(names)}) from stdin (format binary)"
+                columns = ", ".join(("piece", *names))
+                statement = f"copy staging.{table} ({columns}) from stdin (format binary)"
                 cursor.copy_expert(statement, io.BytesIO(content), size=1 << 18)
 
     def encoding() -> None:
         empty(opened)
         with opened, opened.cursor() as cursor:
             for table, rows in tables:
-                staging.copy(cursor, table, rows)
+                staging.copy(cursor, table, "", rows)
 
     bare, ours = best(raw, encoding)
     say("raw COPY of encoded bytes", size / bare / 1e6, "MB/s", "")
@@ -161,7 +165,7 @@ def rows_instead_of_arrays(url: str, opened: Any, battery: Battery) -> None:
     def ours() -> None:
         empty(opened)
         with opened, opened.cursor() as cursor:
-            staging.copy(cursor, "aging_recording", recordings)
+            staging.copy(cursor, "aging_recording", "", recordings)
 
     by_multi, by_csv, by_arrays = best(multi, csv, ours)
     rate = len(table) / by_arrays

@@ -1,8 +1,8 @@
 with
 
-source_files as (
+pieces as (
 
-    select * from {{ ref('stg_source_files') }}
+    select * from {{ ref('stg_pieces') }}
 
 ),
 
@@ -18,40 +18,46 @@ layout_defaults as (
 
 ),
 
+facts as (
+
+    {{ battery_facts('pieces') }}
+
+),
+
 final as (
 
     select
-        source_files.battery_id,
-        source_files.layout,
-        source_files.is_simulated,
+        facts.battery_id,
+        facts.layout,
+        facts.is_simulated,
         conditions.battery_group,
         conditions.ambient,
         coalesce(
-            source_files.ambient_temperature_c, conditions.ambient_temperature_c
+            facts.ambient_temperature_c, conditions.ambient_temperature_c
         ) as ambient_temperature_c,
         conditions.load,
         coalesce(
-            source_files.rated_capacity_ah,
+            facts.rated_capacity_ah,
             conditions.rated_capacity_ah,
             layout_defaults.rated_capacity_ah
         ) as rated_capacity_ah,
         coalesce(
-            source_files.cutoff_v, conditions.cutoff_v, layout_defaults.cutoff_v
+            facts.cutoff_v, conditions.cutoff_v, layout_defaults.cutoff_v
         ) as cutoff_v,
-        coalesce(source_files.full_charge_v, layout_defaults.full_charge_v) as full_charge_v,
-        coalesce(source_files.charge_limit_v, layout_defaults.charge_limit_v) as charge_limit_v,
+        coalesce(facts.full_charge_v, layout_defaults.full_charge_v) as full_charge_v,
+        coalesce(facts.charge_limit_v, layout_defaults.charge_limit_v) as charge_limit_v,
         -- the current that empties the cell in an hour, else the largest that it has seen
         coalesce(
-            source_files.rated_capacity_ah,
+            facts.rated_capacity_ah,
             conditions.rated_capacity_ah,
             layout_defaults.rated_capacity_ah,
-            source_files.largest_current_a
+            facts.largest_current_a
         ) as size_a
-    from source_files
+    from facts
     inner join layout_defaults
-        on source_files.layout = layout_defaults.layout
+        on facts.layout = layout_defaults.layout
     left join conditions
-        on source_files.battery_id = conditions.battery_id
+        on facts.battery_id = conditions.battery_id
 
 )
 

@@ -15,7 +15,7 @@ batteries as (
 recording_order as (
 
     select * from {{ ref('int_recording_order') }}
-    {{ only_changed_batteries() }}
+    {{ only_changed_discharges() }}
 
 ),
 
@@ -31,12 +31,13 @@ charges as (
         sampling.gap_s,
         sampling.usual_s,
         case
-            when held.lead_in_s <= coalesce(sampling.gap_s, sampling.longest_s) then held.lead_in_s
+            when recording_order.lead_in_s <= coalesce(sampling.gap_s, sampling.longest_s)
+                then recording_order.lead_in_s
         end as lead_s
     from recording_order
     inner join batteries
         on recording_order.battery_id = batteries.battery_id
-    cross join lateral ({{ held('recording_order', ['lead_in_s']) }}) as held
+    cross join lateral ({{ held('recording_order', []) }}) as held
     cross join lateral ({{ sampling('held') }}) as sampling
     where recording_order.recording_type = 'charge'
 
@@ -50,7 +51,11 @@ integrated as (
         charges.discharge_index,
         charging.charge_as - lead.lead_s * charges.current_a[1] as charge_as,
         charging.charge_on_s - lead.lead_s as charge_on_s,
-        coalesce(charging.limit_s, charging.charge_off_s) as limit_s,
+        -- what comes before a first sample at the limit was held there, too
+        case
+            when charging.limit_s = charging.charge_on_s then charging.limit_s - lead.lead_s
+            else coalesce(charging.limit_s, charging.charge_off_s)
+        end as limit_s,
         charging.charge_off_s,
         charging.skipped_s
     from charges

@@ -40,6 +40,7 @@ final as (
 
     select
         aged.battery_id,
+        aged.discharge_index,
         aged.cycle_index,
         aged.soh_target,
         aged.discharge_capacity_ah,

@@ -74,8 +74,8 @@ final as (
         current_a[load_on] - case when load_on > 1 then current_a[load_on - 1] else 0 end
             as step_a,
         voltage_v[last_sample] as last_voltage_v,
-        time_s[load_on] - lead_s as load_on_s,
-        time_s[last_sample] as load_off_s,
+        shift_s + time_s[load_on] - lead_s as load_on_s,
+        shift_s + time_s[last_sample] as load_off_s,
         whole_charge_as + lead_s * current_a[1] as whole_charge_as,
         charge_as + lead_s * current_a[1] as charge_as,
         energy_ws + lead_s * current_a[1] * voltage_v[1] as energy_ws,

@@ -1,6 +1,6 @@
 {%- set carried = [
     "activity", "started_at", "is_capacity_recorded", "recorded_capacity_ah", "counted_ah",
-    "lead_in_s", "ambient_temperature_c", "temperature_c",
+    "ambient_temperature_c", "temperature_c",
 ] -%}
 with
 
@@ -28,6 +28,9 @@ numbered as (
         recording_order.battery_id,
         recording_order.recording_index,
         recording_order.discharge_index,
+        recording_order.pulse,
+        recording_order.shift_s,
+        recording_order.lead_in_s,
         recording_order.is_charge_recorded,
         recording_order.voltage_before_v,
         recording_order.is_out_of_order,
@@ -41,7 +44,6 @@ numbered as (
         held.is_capacity_recorded,
         held.recorded_capacity_ah,
         held.counted_ah,
-        held.lead_in_s,
         held.time_s,
         held.voltage_v,
         held.current_a,
@@ -80,7 +82,10 @@ bounded as (
     cross join lateral (
         select
             min(n) as load_on,
-            max(n) as load_off,
+            -- what interrupts a discharge for a moment is part of it
+            coalesce(
+                max(n), case when numbered.pulse is not null then cardinality(numbered.current_a) end
+            ) as load_off,
             min(n) filter (where numbered.voltage_v[n] < numbered.cutoff_v) as cut_off
         from generate_series(1, cardinality(numbered.current_a)) as numbers (n)
         where numbered.current_a[n] > threshold.load_a

@@ -3,7 +3,7 @@ with
 parts as (
 
     select * from {{ ref('int_discharge_parts') }}
-    {{ only_changed_batteries() }}
+    {{ only_changed_discharges() }}
 
 ),
 

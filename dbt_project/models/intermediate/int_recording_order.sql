@@ -1,61 +1,154 @@
 with
 
-recordings as (
+bounds as (
 
-    select * from {{ ref('int_recordings') }}
-    {{ only_changed_batteries() }}
+    select * from {{ ref('int_recording_bounds') }}
 
 ),
 
--- narrow: the arrays themselves stay where they are, only their ends are looked at, once
+pieces as (
+
+    select * from {{ ref('stg_pieces') }}
+
+),
+
+batteries as (
+
+    select * from {{ ref('int_batteries') }}
+
+),
+
+-- what flows in a day of rest is noise, which only the other days tell
+numbered as (
+
+    select
+        bounds.*,
+        pieces.recordings_before + bounds.piece_index as recording_index,
+        pieces.shift_s,
+        case
+            when bounds.largest_a < {{ var('rest_c_rate') }} * batteries.size_a then 'rest'
+            else bounds.recording_type
+        end as stated_type
+    from bounds
+    inner join pieces
+        on
+            bounds.battery_id = pieces.battery_id
+            and bounds.piece = pieces.piece
+    inner join batteries
+        on bounds.battery_id = batteries.battery_id
+    {{ only_changed_batteries('bounds') }}
+
+),
+
+-- the nearest charge or discharge before and after, an odd number where it is a discharge
+surrounded as (
+
+    select
+        *,
+        max(2 * recording_index + (stated_type = 'discharge')::int) filter (
+            where pulse is null and stated_type <> 'rest'
+        ) over (
+            partition by battery_id
+            order by recording_index
+            rows between unbounded preceding and 1 preceding
+        ) % 2 as is_discharge_before,
+        min(2 * recording_index + (stated_type = 'discharge')::int) filter (
+            where pulse is null and stated_type <> 'rest'
+        ) over (
+            partition by battery_id
+            order by recording_index desc
+            rows between unbounded preceding and 1 preceding
+        ) % 2 as is_discharge_after
+    from numbered
+
+),
+
+-- a pulse that a file begins with is part of what came before it, one that it ends with of what
+-- comes after it; where there is nothing, or only one pulse, it may also be what it says
+assigned as (
+
+    select
+        *,
+        case
+            when stated_type = 'rest' or pulse is null then null
+            when pulse = 'first' then coalesce(is_discharge_before, is_discharge_after)
+            when pulse = 'last' then coalesce(is_discharge_after, is_discharge_before)
+            when (stated_type = 'discharge')::int in (is_discharge_before, is_discharge_after)
+                then null
+            else coalesce(is_discharge_before, is_discharge_after)
+        end as is_part_of_discharge
+    from surrounded
+
+),
+
+typed as (
+
+    select
+        *,
+        case is_part_of_discharge
+            when 1 then 'discharge'
+            when 0 then 'charge'
+            else stated_type
+        end as recording_type_of_all
+    from assigned
+
+),
+
 timed as (
 
     select
-        recordings.battery_id,
-        recordings.recording_index,
-        recordings.recording_type,
-        recordings.activity,
-        recordings.cycle_count,
-        recordings.begins_at,
-        recordings.begins_at + {{ seconds('ends.duration_s') }} as ended_at,
-        count(recordings.begins_at) over (partition by recordings.battery_id) > 0
-            as is_dated_battery,
-        ends.last_voltage_v,
-        count(*) filter (where recordings.recording_type = 'charge') over earlier as charges
-    from recordings
-    cross join
-        lateral (
-            select
-                recordings.time_s[cardinality(recordings.time_s)]
-                - recordings.time_s[1] as duration_s,
-                recordings.voltage_v[cardinality(recordings.voltage_v)] as last_voltage_v
-            from (values (true)) as once (is_once)
-            offset 0
-        ) as ends
-    window earlier as (
-        partition by recordings.battery_id order by recordings.recording_index
-    )
+        *,
+        count(begins_at) over (partition by battery_id) > 0 as is_dated_battery,
+        count(*) filter (where recording_type_of_all = 'charge') over earlier as charges
+    from typed
+    window earlier as (partition by battery_id order by recording_index)
 
 ),
 
--- discharges of one activity, and of one cycle, between two charges are one
+compared as (
+
+    select
+        *,
+        lag(recording_type_of_all) over earlier as type_before,
+        lag(last_voltage_v) over earlier as voltage_before_v,
+        lag(ended_at) over earlier as before_ended_at,
+        coalesce(begins_at < lag(begins_at) over earlier, false) as is_out_of_order,
+        charges is distinct from lag(charges) over same_type as is_after_a_charge,
+        activity is distinct from lag(activity) over same_type as is_of_another_activity,
+        piece is distinct from lag(piece) over same_type as is_of_another_piece,
+        lag(cycle_count) over same_type as last_cycle_count,
+        first_voltage_v - lag(last_voltage_v) over same_type as rise_v,
+        greatest(first_voltage_v, lag(first_voltage_v) over same_type)
+        - least(last_voltage_v, lag(last_voltage_v) over same_type) as span_v
+    from timed
+    window
+        earlier as (partition by battery_id order by recording_index),
+        same_type as (partition by battery_id, recording_type_of_all order by recording_index)
+
+),
+
+-- discharges of one activity, and of one cycle, between two charges are one; each file may count its
+-- cycles anew, but a battery whose voltage has risen by much has been charged where nobody saw it
 stepped as (
 
     select
         *,
-        recording_type = 'discharge'
+        recording_type_of_all = 'discharge'
         and (
-            charges is distinct from lag(charges) over same_type
-            or activity is distinct from lag(activity) over same_type
-            or cycle_count is distinct from lag(cycle_count) over same_type
-        ) as is_first_step,
-        lag(last_voltage_v) over earlier as voltage_before_v,
-        lag(ended_at) over earlier as before_ended_at,
-        coalesce(begins_at < lag(begins_at) over earlier, false) as is_out_of_order
-    from timed
-    window
-        earlier as (partition by battery_id order by recording_index),
-        same_type as (partition by battery_id, recording_type order by recording_index)
+            is_after_a_charge
+            or is_of_another_activity
+            or case
+                when not is_of_another_piece then cycle_count is distinct from last_cycle_count
+                else
+                    coalesce(cycle_count > last_cycle_count, false)
+                    or coalesce(
+                        rise_v > {{ var('unseen_charge_share') }} * span_v
+                        and rise_v > {{ var('unseen_charge_rise') }} * first_voltage_v,
+                        false
+                    )
+            end
+        ) as is_first_step
+    from compared
 
 ),
 
@@ -70,18 +163,29 @@ counted as (
 
 ),
 
-final as (
+indexed as (
 
     select
         battery_id,
         recording_index,
+        piece,
+        piece_index,
         case
-            when recording_type = 'discharge' then discharges
+            when recording_type_of_all = 'discharge' then discharges
             else discharges + 1
         end::int as discharge_index,
-        recording_type,
+        recording_type_of_all as recording_type,
+        pulse,
         begins_at,
         ended_at,
+        shift_s,
+        -- a file that begins within a charge or discharge begins where the last one ended
+        case
+            when piece_index > 1 or recording_index = 1 then lead_in_s
+            when type_before = recording_type_of_all and not is_first_step
+                then extract(epoch from begins_at - before_ended_at)::float8
+            else lead_in_s
+        end as lead_in_s,
         is_out_of_order,
         begins_at is null and is_dated_battery as is_undated,
         charges > 0 as is_charge_recorded,
@@ -90,6 +194,13 @@ final as (
             when begins_at - before_ended_at < interval '1 minute' then voltage_before_v
         end as voltage_before_v
     from counted
+
+),
+
+final as (
+
+    select * from indexed
+    {{ only_changed_discharges() }}
 
 )
 

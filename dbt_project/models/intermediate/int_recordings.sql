@@ -18,18 +18,18 @@ tabular as (
 
 ),
 
--- every layout ends here, in one shape: a new one is one more branch; begins_at of a table counts
--- from the start of the test, because dates are often whole seconds
+-- every layout ends here, in one shape: a new one is one more branch
 united as (
 
     select
         battery_id,
-        recording_index,
+        piece,
+        recording_index as piece_index,
         recording_type,
+        null as pulse,
         'cycling' as activity,
         recording_index as cycle_count,
         started_at,
-        started_at as begins_at,
         ambient_temperature_c,
         coalesce(recorded_capacity_ah, 0) > 0 as is_capacity_recorded,
         recorded_capacity_ah,
@@ -45,12 +45,13 @@ united as (
 
     select
         battery_id,
+        piece,
         recording_index,
         recording_type,
+        null as pulse,
         activity,
         null as cycle_count,
         started_at,
-        started_at as begins_at,
         null as ambient_temperature_c,
         true as is_capacity_recorded,
         null as recorded_capacity_ah,
@@ -66,12 +67,13 @@ united as (
 
     select
         battery_id,
+        piece,
         recording_index,
         recording_type,
+        pulse,
         activity,
         cycle_count,
         started_at,
-        timestamp 'epoch' + {{ seconds('time_s[1]') }} as begins_at,
         ambient_temperature_c,
         true as is_capacity_recorded,
         null as recorded_capacity_ah,

@@ -3,7 +3,7 @@ with
 discharges as (
 
     select * from {{ ref('int_verdicts') }}
-    {{ only_changed_batteries() }}
+    {{ only_changed_discharges() }}
 
 ),
 

@@ -3,7 +3,7 @@ with
 cycles as (
 
     select * from {{ ref('int_cycles') }}
-    {{ only_changed_batteries() }}
+    {{ only_changed_discharges() }}
 
 ),
 

@@ -16,6 +16,7 @@ renamed as (
 
     select
         battery_id,
+        piece,
         recording_index,
         {{ timestamp_from('date_vector') }} as started_at,
         electrolyte_resistance_re_ohm as internal_resistance_ohm,

@@ -10,6 +10,7 @@ renamed as (
 
     select
         battery_id,
+        piece,
         recording_index,
         recording_type,
         ambient_temperature_c,

@@ -16,6 +16,7 @@ renamed as (
 
     select
         source.battery_id,
+        source.piece,
         source.recording_index,
         lower(trim(source.comment)) as comment,
         case upper(left(trim(source.step_type), 1))
@@ -42,6 +43,7 @@ classified as (
 
     select
         renamed.battery_id,
+        renamed.piece,
         renamed.recording_index,
         renamed.comment,
         -- where the type does not say, the comment does, or else the current

@@ -10,8 +10,10 @@ renamed as (
 
     select
         battery_id,
+        piece,
         recording_index,
         recording_type,
+        pulse,
         coalesce(activity, 'cycling') as activity,
         cycle_count,
         case

@@ -4,9 +4,10 @@
     from (
         select
             battery_id,
+            piece,
             recording_index,
             started_at,
-            lag(started_at) over (partition by battery_id order by recording_index) as before
+            lag(started_at) over (partition by battery_id, piece order by recording_index) as before
         from {{ model }}
     ) as ordered
     where started_at < before
