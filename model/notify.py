@@ -66,7 +66,7 @@ def send(database: connection) -> int:
     if fault:
         print(
             f"ALERT_WEBHOOK: {urlsplit(address).hostname} did not take every alert ({fault}): "
-            f"{len(alerts) - delivered} are left to the next run",
+            f"{len(alerts) - delivered} left to the next run",
             file=sys.stderr,
         )
     return 1 if fault else 0
