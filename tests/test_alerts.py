@@ -19,8 +19,9 @@ from tests.conftest import build, rows, run
 
 CYCLE = """insert into forecast.cycle_forecast
     (battery_id, made_after_cycle, cycle_index, horizon, soh, soh_low, soh_high, features,
-    is_unlike_training, model_version)
-values (%s, %s, %s, %s, 0.5, %s, %s, 'spec', false, 'm')"""
+    is_unlike_training, last_soh, model_version)
+select battery_id, cycle_index, cycle_index + %s, %s, 0.5, %s, 2, 'spec', false, soh_target, 'm'
+from cycle_series where battery_id = %s and cycle_index = %s"""
 END = "insert into forecast.end_of_life_forecast values (%s, %s, 'm', now(), %s, null, null, %s)"
 NOW = "select battery_id, kind from public_intermediate.int_alert_now order by 1, 2"
 OPENED = """insert into public_intermediate.alert_history
@@ -32,7 +33,7 @@ DELIVERED = "select battery_id, kind from forecast.alert_delivery order by 2"
 def foretold(sql: connection, battery_id: str, low: dict[int, float], horizon: int = 1) -> None:
     """Forecast cycles, each with what its interval ends with below; above, it covers all."""
     for cycle, it in low.items():
-        values = (battery_id, cycle - horizon, cycle, horizon, it, 2.0)
+        values = (horizon, horizon, it, battery_id, cycle - horizon)
         sql.cursor().execute(CYCLE, values)
 
 
