@@ -196,11 +196,24 @@ def test_what_is_refused_is_sent_again_and_keeps_no_other_back(
     assert sent() == 1
     assert rows(sql, DELIVERED) == [("S0001", "no_data")]
     said = capsys.readouterr().err
-    assert "127.0.0.1 did not take every alert (status 400): 1 left to the next run" in said
+    assert "did not take every alert (status 400): 1 left to the next run" in said
     receiver.statuses = [302]  # signed for this address and no other
     assert sent() == 1
     assert sent() == 0
     assert rows(sql, DELIVERED) == [("S0001", "end_of_life_near"), ("S0001", "no_data")]
+
+
+def test_an_address_that_is_none_is_said(
+    simulated: str, sql: connection, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    sql.cursor().execute(OPENED, ("end_of_life_near", "1"))
+    for address in ("nowhere", "ftp://host/", "http://[", "http://:0/"):
+        monkeypatch.setenv("ALERT_WEBHOOK", address)
+        assert sent() == 1
+        assert capsys.readouterr().err.count("\n") == 1
+    monkeypatch.delenv("ALERT_WEBHOOK")
+    assert sent() == 0
 
 
 def test_a_dead_webhook_costs_no_forecast(
