@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from psycopg2.extensions import connection, cursor
 
+from binary_copy import Stream, encode
 from loader import placing, readers
 from loader.battery import Battery, LoaderError, Span
-from loader.copy import Stream, encode
 from loader.placing import Piece
 
 CONTRACT = (Path(__file__).parent / "staging.sql").read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
 {#- At the start of a run: the read-only role that may select from the marts. It cannot log in. -#}
 {% macro require_analyst() %}
-    {% if execute and flags.WHICH in ("run", "build") %}
+    {% if execute and flags.WHICH in ("run", "build", "snapshot") %}
         {% do run_query(
             "do $$ begin if to_regrole('analyst') is null then create role analyst nologin; end if; "
             ~ "exception when duplicate_object or unique_violation or insufficient_privilege then null; "

@@ -6,8 +6,7 @@ from io import RawIOBase
 from typing import Any
 
 import numpy as np
-
-from loader.battery import Samples
+from numpy.typing import NDArray
 
 FLOAT8_OID = 701
 ELEMENT = np.dtype([("bytes", ">i4"), ("value", ">f8")])  # a float8 within an array, on the wire
@@ -25,7 +24,7 @@ def encode(rows: Iterable[tuple[Any, ...]]) -> Iterator[bytes]:
     yield struct.pack(">h", -1)
 
 
-def _field(value: str | bool | int | float | Samples | None) -> bytes:
+def _field(value: str | bool | int | float | NDArray[np.float64] | None) -> bytes:
     if value is None:
         return struct.pack(">i", -1)
     if isinstance(value, np.ndarray):
