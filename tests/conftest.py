@@ -19,6 +19,7 @@ from psycopg2.extensions import connection, make_dsn, parse_dsn
 
 import api.main
 import database
+import embedded
 from loader import simulate
 from loader.battery import Battery
 from loader.readers import matlab
@@ -110,6 +111,24 @@ class Server:
 @pytest.fixture(scope="session")
 def server() -> Server:
     return Server()
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A server of its own that asks for a password; its socket's folder."""
+    folder = tmp_path / "pg"
+    monkeypatch.setattr(embedded, "FOLDER", folder)
+    embedded.start()
+    with closing(psycopg2.connect(host=str(folder), user="postgres", dbname="postgres")) as admin:
+        admin.autocommit = True
+        with admin.cursor() as cursor:
+            cursor.execute("create role guest login password 'sesame'")
+            (embedded.data_folder() / "pg_hba.conf").write_text(
+                "local all postgres trust\nlocal all all scram-sha-256\n"
+            )
+            cursor.execute("select pg_reload_conf()")
+    yield folder
+    embedded.stop()
 
 
 @pytest.fixture(scope="session")
