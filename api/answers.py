@@ -79,13 +79,8 @@ class EndOfLife(BaseModel):
 
     @classmethod
     def of(cls, trajectory: Trajectory) -> Self:
-        ends = (trajectory.end_of_life_low, trajectory.end_of_life_high)
-        # the lower line of SOH gets there first, whichever the model calls low
-        return cls(
-            cycles=trajectory.end_of_life,
-            cycles_low=min((end for end in ends if end is not None), default=None),
-            cycles_high=max(ends, default=None) if None not in ends else None,  # type: ignore[type-var]
-        )
+        low, high = trajectory.end_of_life_interval
+        return cls(cycles=trajectory.end_of_life, cycles_low=low, cycles_high=high)
 
 
 class ForecastAnswer(Answer):

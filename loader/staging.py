@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from psycopg2.extensions import connection, cursor
 
+from binary_copy import Stream, encode
 from loader import readers
 from loader.battery import Battery, LoaderError
-from loader.copy import Stream, encode
 
 CONTRACT = (Path(__file__).parent / "staging.sql").read_text(encoding="utf-8")
 VERSION = hashlib.sha256(CONTRACT.encode()).hexdigest()  # kept as the schema's comment

@@ -93,6 +93,17 @@ def rows(database: connection, battery_ids: Sequence[str]) -> dict[str, list[tup
     return {battery_id: cycles[battery_id] for battery_id in battery_ids}
 
 
+def histories(database: connection, battery_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """Read each battery's cycles as the forecast takes them: features, and soh_target.
+
+    Raises as `read`.
+    """
+    return {
+        battery_id: [{**features, "soh_target": soh} for _, _, features, soh, _ in found]
+        for battery_id, found in rows(database, battery_ids).items()
+    }
+
+
 def _known(database: connection) -> list[str]:
     with database, database.cursor() as cursor:
         cursor.execute("select distinct battery_id from cycle_series order by battery_id")

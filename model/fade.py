@@ -33,6 +33,16 @@ class Trajectory:
     end_of_life_low: int | None
     end_of_life_high: int | None
 
+    @property
+    def end_of_life_interval(self) -> tuple[int | None, int | None]:
+        """Early and late end of the 90 % interval of `end_of_life`; None: not within the horizon.
+
+        The lower line of SOH gets there first, whichever the model calls low.
+        """
+        ends = (self.end_of_life_low, self.end_of_life_high)
+        known = [end for end in ends if end is not None]
+        return min(known, default=None), max(known) if len(known) == len(ends) else None
+
 
 class Fade(nn.Module):
     """The training batteries' mean fade, and how far forecasts made with it were off."""

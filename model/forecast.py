@@ -1,7 +1,7 @@
 """How a model is asked for a forecast: all of this package that api imports."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from model import data
 from model.data import Array, ModelError, TooFewCyclesError, UnknownBatteryError, listed
 from model.fade import Trajectory
 from model.forecaster import Cycle, Forecaster, Model, extended_path, load
+from model.intervals import MEMORY
 
 __all__ = [
     "Forecaster",
@@ -18,6 +19,8 @@ __all__ = [
     "TooFewCyclesError",
     "Trajectory",
     "UnknownBatteryError",
+    "backtest",
+    "course",
     "extended_path",
     "forecast",
     "lacking",
@@ -85,6 +88,7 @@ def predict(
                 forecaster,
                 [histories[row] for row in members],
                 [rest_hours[row] for row in members],
+                is_last_only=True,
             )
             unlike = forecaster.familiarity.unlike(np.stack([run.inputs[-1] for run in runs]))
             for row, run, names in zip(members, runs, unlike, strict=True):
@@ -106,7 +110,36 @@ def one_steps(model: Model, history: Sequence[Cycle]) -> list[Prediction | None]
     ]
 
 
-def forecast(model: Model, soh: Sequence[float], horizon: int) -> Trajectory:
+def backtest(model: Model, history: Sequence[Cycle]) -> list[Prediction | None]:
+    """Predict after each past cycle that ends a window what `predict` would have said then.
+
+    Unlike `one_steps`, not even the rest before the coming cycle is known. The interval follows the
+    errors before, as they were found then: with the rests that had come. None stands where the
+    window lacks a feature.
+    """
+    ends = range(model.window, len(history) + 1)
+    chosen = [_choose(model, history[end - model.window : end]) for end in ends]
+    answers: list[Prediction | None] = [None] * len(chosen)
+    for forecaster in filter(None, (model.spec, model.extended)):
+        members = [at for at, it in enumerate(chosen) if it is forecaster]
+        if not members:
+            continue
+        (run,) = _run(forecaster, [history], [None])
+        run = _as_then(run)
+        unlike = forecaster.familiarity.unlike(run.inputs)
+        for at in members:
+            if np.isfinite(run.soh[at]):
+                answers[at] = run.prediction(at, unlike[at])
+    return answers
+
+
+def course(history: Sequence[Cycle]) -> Array:
+    """SOH of every cycle from the first ground truth on, the last one known, for `forecast`."""
+    soh = data.last_known(data.measured(history, ["soh_target"])[:, 0])
+    return soh[np.isfinite(soh)]
+
+
+def forecast(model: Model, soh: Sequence[float] | Array, horizon: int) -> Trajectory:
     """Continue a battery's SOH, one value for each of its past cycles, for `horizon` cycles."""
     if len(soh) == 0:
         raise TooFewCyclesError("no cycle with a known state of health: one at least is needed")
@@ -126,10 +159,11 @@ class _Run:
 
     forecaster: Forecaster
     history: Sequence[Cycle]
-    soh: Array  # [windows], predicted
+    soh: Array  # [windows], predicted; NaN where the network was not asked, or could not tell
     errors: Array  # [windows - 1], of these but the last; NaN where the truth is not known
     inputs: Array  # [windows, window, names + 2]
-    rest_hours: float
+    last_soh: Array  # [windows], the last SOH known within the window
+    rest_hours: list[float | None]  # [windows], what stood for a rest still to come
     is_rest_given: bool
 
     def prediction(self, at: int, unlike: list[str]) -> Prediction:
@@ -137,14 +171,15 @@ class _Run:
         errors = self.errors[:at]
         half = self.forecaster.interval.half_width(errors[np.isfinite(errors)])
         soh = float(self.soh[at])
-        is_told = bool(self.forecaster.config.rests) and at == len(self.soh) - 1
+        past = self.history[: at + self.forecaster.config.window]
+        is_told = self.rest_hours[at] is not None
         return Prediction(
             soh=soh,
             soh_low=max(soh - half, 0.0),
             soh_high=soh + half,
-            capacity_ah=soh * _rated_capacity_ah(self.forecaster, self.history),
+            capacity_ah=soh * _rated_capacity_ah(self.forecaster, past),
             features=self.forecaster.config.preset,
-            rest_hours=self.rest_hours if is_told else None,
+            rest_hours=self.rest_hours[at],
             rest_source=("given" if self.is_rest_given else "window median") if is_told else None,
             unlike_training=unlike,
         )
@@ -154,35 +189,68 @@ def _run(
     forecaster: Forecaster,
     histories: Sequence[Sequence[Cycle]],
     rest_hours: Sequence[float | None],
+    is_last_only: bool = False,
 ) -> list[_Run]:
-    """Run the network over every window of every history, in one pass."""
+    """Run the network over every window of every history, in one pass.
+
+    Where only the last prediction of each counts, the others are those that its interval follows.
+    """
     window = forecaster.config.window
-    inputs, last_soh, truths, rests = [], [], [], []
+    runs, counts = [], []
     for history, given in zip(histories, rest_hours, strict=True):
         measured = data.measured(history, forecaster.config.measured)
         after, hours = _rests_after(forecaster, history, given)
-        inputs.append(_all_windows(np.hstack([measured, after]), window))
+        inputs = _all_windows(np.hstack([measured, after]), window)
         truth, known = _soh(forecaster, history)
-        truths.append(truth)
-        last_soh.append(known)
-        rests.append(hours)
-    everything = np.concatenate(inputs)
-    ends = np.cumsum([len(it) for it in inputs])[:-1]
-    predicted = np.split(forecaster.network.run(everything, np.concatenate(last_soh)), ends)
-    return [
-        _Run(
-            forecaster=forecaster,
-            history=history,
-            soh=soh,
-            errors=soh[:-1] - truth[1:],
-            inputs=cut,
-            rest_hours=hours,
-            is_rest_given=given is not None,
+        told: list[float | None] = [None] * len(inputs)
+        if forecaster.config.rests:
+            told[-1] = hours
+        runs.append(
+            _Run(
+                forecaster=forecaster,
+                history=history,
+                soh=np.full(len(inputs), np.nan),
+                errors=-truth[1:],
+                inputs=inputs,
+                last_soh=known,
+                rest_hours=told,
+                is_rest_given=given is not None,
+            )
         )
-        for history, soh, truth, cut, hours, given in zip(
-            histories, predicted, truths, inputs, rests, rest_hours, strict=True
-        )
-    ]
+        counts.append(_counting(inputs, truth) if is_last_only else np.arange(len(inputs)))
+    predicted = forecaster.network.run(
+        np.concatenate([run.inputs[rows] for run, rows in zip(runs, counts, strict=True)]),
+        np.concatenate([run.last_soh[rows] for run, rows in zip(runs, counts, strict=True)]),
+    )
+    ends = np.cumsum([len(rows) for rows in counts])[:-1]
+    for run, rows, soh in zip(runs, counts, np.split(predicted, ends), strict=True):
+        run.soh[rows] = soh
+        run.errors[:] += run.soh[:-1]
+    return runs
+
+
+def _counting(inputs: Array, truth: Array) -> Array:
+    """Rows of the last window and of those whose errors its interval follows."""
+    is_told = np.isfinite(truth[1:]) & np.isfinite(inputs[:-1]).all(axis=(1, 2))
+    return np.append(np.flatnonzero(is_told)[-MEMORY:], len(inputs) - 1)
+
+
+def _as_then(run: _Run) -> _Run:
+    """Predict again from every window what was predicted when its cycle had yet to come."""
+    config = run.forecaster.config
+    if not config.rests:
+        return run
+    parts = _rest_parts(run.history)
+    coming = [
+        _coming_rest(parts[at : at + config.window], None) for at in range(len(run.inputs))
+    ]  # [windows, 3]
+    inputs = run.inputs.copy()
+    inputs[:, -1, len(config.measured) :] = np.array(coming)[:, :2]
+    return replace(
+        run,
+        soh=run.forecaster.network.run(inputs, run.last_soh),
+        rest_hours=[hours for _, _, hours in coming],
+    )
 
 
 def _soh(forecaster: Forecaster, history: Sequence[Cycle]) -> tuple[Array, Array]:
@@ -219,18 +287,28 @@ def _rests_after(
     """
     if not forecaster.config.rests:
         return np.zeros((len(history), 2)), 0.0
-    parts = np.array([(*data.rests(it), it.get("rest_hours")) for it in history], dtype=float)
-    window = parts[-forecaster.config.window :]
+    parts = _rest_parts(history)
+    after, before, hours = _coming_rest(parts[-forecaster.config.window :], given)
+    return np.vstack([parts[1:, :2], (after, before)]), hours
+
+
+def _rest_parts(history: Sequence[Cycle]) -> Array:
+    """Hours of rest before each cycle, discharged, charged, and with the charge, [cycles, 3]."""
+    return np.array([(*data.rests(it), it.get("rest_hours")) for it in history], dtype=float)
+
+
+def _coming_rest(window: Array, given: float | None) -> tuple[float, float, float]:
+    """Hours, discharged, charged and in all, before the cycle after a window [cycles, 3]."""
     window = window[np.isfinite(window[:, 2])]  # [cycles that tell of rest, 3]
     if not len(window):
-        return np.vstack([parts[1:, :2], (0.0, given or 0.0)]), given or 0.0
+        return 0.0, given or 0.0, given or 0.0
     charging = np.maximum(window[:, 2] - window[:, 0] - window[:, 1], 0)
     after, before, hours, charging = np.median(np.column_stack([window, charging]), axis=0).tolist()
     if given is not None:
         idle = max(given - charging, 0.0)
         before = min(before, idle)
         after, hours = idle - before, given
-    return np.vstack([parts[1:, :2], (after, before)]), hours
+    return after, before, hours
 
 
 def _all_windows(rows: Array, window: int) -> Array:

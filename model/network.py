@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from model.config import Config
 from model.data import Array
 
+BATCH = 2000  # windows of a pass: what a pass holds in memory does not grow with a fleet
+
 
 class Network(nn.Module):
     """LSTM, ReLU, dropout, LSTM, linear: SOH of the cycle after the window.
@@ -56,11 +58,11 @@ class Network(nn.Module):
 
     def run(self, inputs: Array, last_soh: Array) -> Array:
         """Predict SOH [windows] from inputs [windows, window, names + 2] and last SOH [windows]."""
+        window = torch.as_tensor(inputs, dtype=torch.float32)
+        known = torch.as_tensor(last_soh, dtype=torch.float32)
+        batches = zip(torch.split(window, BATCH), torch.split(known, BATCH), strict=True)
         with torch.inference_mode():
-            output = self(
-                torch.as_tensor(inputs, dtype=torch.float32),
-                torch.as_tensor(last_soh, dtype=torch.float32),
-            )
+            output = torch.cat([self(*batch) for batch in batches])
         return np.asarray(output, dtype=np.float64)
 
     def _shape(self, window: Tensor) -> Tensor:

@@ -27,6 +27,11 @@ def test_an_analyst_reads_the_marts_and_nothing_else(simulated: str, sql: connec
     sql.cursor().execute("set role analyst")
     for table in ("cycle_series", "cycle_features", "cycle_quality", "quality_count"):
         assert rows(sql, f"select count(*) > 0 from {table}") == [(True,)]
+    for table in (
+        "forecast.cycle_forecast", "forecast.end_of_life_forecast", "forecast.alert_delivery",
+        "forecast_error", "model_health", "fleet_alert",
+    ):  # fmt: skip
+        assert rows(sql, f"select count(*) from {table}") == [(0,)]
     for statement in ("delete from cycle_series", "select * from staging.aging_recording"):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             sql.cursor().execute(statement)
@@ -78,11 +83,13 @@ def test_distributed_spreads_every_table_by_battery(simulated: str, sql: connect
     tables = rows(
         sql,
         "select schemaname, tablename from pg_tables where schemaname in"
-        " ('public', 'public_intermediate', 'staging')"
-        " and tablename not in ('pg_dist_partition', 'battery_fingerprint', 'dbt_run')",
+        " ('public', 'public_intermediate', 'staging', 'forecast') and tablename not in"
+        " ('pg_dist_partition', 'battery_fingerprint', 'dbt_run', 'alert_history')",
     )
     seeds = {name for _, name, by in found if by is None}
-    assert seeds == {"battery_condition", "layout_default", "quality_rule", "randomized_comment"}
+    assert seeds == {
+        "alert_rule", "battery_condition", "layout_default", "quality_rule", "randomized_comment",
+    }  # fmt: skip
     assert by_battery == {(schema, name) for schema, name in tables if name not in seeds}
 
 

@@ -164,6 +164,41 @@ def test_the_past_is_predicted_from_what_was_before_it(
         assert before.soh == pytest.approx(after.soh, abs=1e-6)
 
 
+def test_a_backtest_knows_what_was_known_then(
+    model: forecast.Model, simulated: str, sql: connection
+) -> None:
+    past = history(sql, "S0003")
+    rested = [{**it, "rest_hours": None, "rest_after_hours": None} for it in past]
+    unknown = [{**it, "soh_target": None} for it in past[:25]] + past[25:]
+    some = [{**it, "soh_target": None if at % 3 else it["soh_target"]} for at, it in
+            enumerate(past)]  # fmt: skip
+    for cycles, features in (
+        (past, {"extended"}),
+        (rested, {"spec"}),
+        ([*rested[:30], *past[30:]], {"spec", "extended"}),  # rests are told from cycle 31 on
+        (unknown, {"extended"}),
+        (some, {"extended"}),
+        ([*past[:39], {**past[39], "max_temperature": None}, *past[40:]], {"extended"}),
+    ):
+        made = forecast.backtest(model, cycles)
+        assert len(made) == 60 - 20 + 1
+        assert {it.features for it in made if it} == features
+        for end in (20, 21, 30, 31, 39, 40, 59, 60):
+            it = made[end - 20]
+            assert (it is None) == bool(forecast.lacking(model, cycles[:end]))
+            if it is None:
+                continue
+            (then,) = forecast.predict(model, [cycles[:end]])
+            assert it.soh == pytest.approx(then.soh, abs=1e-6)
+            assert it.soh_high - it.soh == pytest.approx(then.soh_high - then.soh, abs=1e-6)
+            assert (it.rest_hours, it.rest_source) == (then.rest_hours, then.rest_source)
+            assert it.capacity_ah / it.soh == pytest.approx(then.capacity_ah / then.soh)
+            assert it.unlike_training == then.unlike_training
+    # in hindsight the rests are known, and tell more
+    hindsight = forecast.one_steps(model, past)
+    assert [it.soh for it in made if it] != [it.soh for it in hindsight if it]
+
+
 def test_what_a_window_lacks_is_said_and_not_made_up(
     model: forecast.Model, simulated: str, sql: connection
 ) -> None:

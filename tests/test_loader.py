@@ -13,9 +13,9 @@ import pytest
 from psycopg2.extensions import connection
 from scipy.io import loadmat, savemat
 
+from binary_copy import encode
 from loader import simulate
 from loader.battery import LoaderError
-from loader.copy import encode
 from tests.conftest import NASA, load, matlab_file, rows
 
 FIELDS = {

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.io import loadmat, savemat
 
+from binary_copy import encode
 from loader import archive, pool
 from loader.battery import Battery, LoaderError
-from loader.copy import encode
 from tests.conftest import NASA, matlab_file
 from tests.test_loader_sources import as_matlab_73, zipped
 

@@ -8,7 +8,7 @@
 
 {#- At the start of a run: take the one place, or stop and say who has it. -#}
 {% macro take_the_run() %}
-    {% if execute and flags.WHICH in ("run", "build", "test", "seed") %}
+    {% if execute and flags.WHICH in ("run", "build", "test", "seed", "snapshot") %}
         {% set take %}
         do $$
         declare
@@ -42,7 +42,7 @@
 
 {#- At its end, however it went. -#}
 {% macro leave_the_run() %}
-    {% if execute and flags.WHICH in ("run", "build", "test", "seed") %}
+    {% if execute and flags.WHICH in ("run", "build", "test", "seed", "snapshot") %}
         delete from {{ dbt_run() }} where invocation_id = '{{ invocation_id }}'
     {% endif %}
 {% endmacro %}

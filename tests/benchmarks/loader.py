@@ -22,9 +22,9 @@ import psycopg2
 import scipy.io
 import sqlalchemy
 
+from binary_copy import encode
 from loader import staging
 from loader.battery import Battery
-from loader.copy import encode
 from loader.load import Order, load
 from loader.part import Part
 from loader.reading import Reading

@@ -14,6 +14,13 @@ discharges as (
 
 ),
 
+recordings as (
+
+    select * from {{ ref('int_recording_order') }}
+    {{ only_changed_batteries() }}
+
+),
+
 counted as (
 
     select
@@ -25,6 +32,32 @@ counted as (
             where soh_target < {{ var('end_of_life_soh') }}
         ) as end_of_life_cycle
     from discharges
+    group by battery_id
+
+),
+
+-- a table's time line counts from the start of its test: dates tell when that was
+dated as (
+
+    select distinct on (discharges.battery_id)
+        discharges.battery_id,
+        discharges.started_at - recordings.begins_at as ahead
+    from discharges
+    inner join recordings
+        on
+            discharges.battery_id = recordings.battery_id
+            and discharges.recording_index = recordings.recording_index
+    where discharges.started_at - recordings.begins_at is not null
+    order by discharges.battery_id, discharges.discharge_index desc
+
+),
+
+lasted as (
+
+    select
+        battery_id,
+        max(ended_at) as ended_at
+    from recordings
     group by battery_id
 
 ),
@@ -44,10 +77,15 @@ final as (
         coalesce(counted.cycles, 0) as cycles,
         counted.soh[1] as first_soh,
         counted.soh[cardinality(counted.soh)] as last_soh,
-        counted.end_of_life_cycle
+        counted.end_of_life_cycle,
+        lasted.ended_at + dated.ahead as last_recorded_at
     from batteries
     left join counted
         on batteries.battery_id = counted.battery_id
+    left join dated
+        on batteries.battery_id = dated.battery_id
+    left join lasted
+        on batteries.battery_id = lasted.battery_id
 
 )
 

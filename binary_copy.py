@@ -6,8 +6,7 @@ from io import RawIOBase
 from typing import Any
 
 import numpy as np
-
-from loader.battery import Samples
+from numpy.typing import NDArray
 
 FLOAT8_OID = 701
 ELEMENT = np.dtype([("bytes", ">i4"), ("value", ">f8")])  # a float8 within an array, on the wire
@@ -16,7 +15,7 @@ ELEMENT = np.dtype([("bytes", ">i4"), ("value", ">f8")])  # a float8 within an a
 def encode(rows: Iterable[tuple[Any, ...]]) -> Iterator[bytes]:
     """Yield the rows in PostgreSQL's binary COPY format, a row at a time.
 
-    Values are str, int (int4), float (float8), float64 arrays [n] (float8[]) and None.
+    Values are str, bool, int (int4), float (float8), float64 arrays [n] (float8[]) and None.
     Source: PostgreSQL documentation, COPY, "Binary Format"; array_send in arrayfuncs.c.
     """
     yield b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -25,7 +24,7 @@ def encode(rows: Iterable[tuple[Any, ...]]) -> Iterator[bytes]:
     yield struct.pack(">h", -1)
 
 
-def _field(value: str | int | float | Samples | None) -> bytes:
+def _field(value: str | int | float | NDArray[np.float64] | None) -> bytes:
     if value is None:
         return struct.pack(">i", -1)
     if isinstance(value, np.ndarray):
@@ -39,6 +38,8 @@ def _field(value: str | int | float | Samples | None) -> bytes:
         return b"".join((struct.pack(">i", len(head) + len(payload)), head, payload))
     if isinstance(value, float):
         return struct.pack(">id", 8, value)
+    if isinstance(value, bool):
+        return struct.pack(">i?", 1, value)
     if isinstance(value, int):
         return struct.pack(">ii", 4, value)
     text = value.encode()

@@ -1,0 +1,6 @@
+-- Past cycles of a battery after which a model has forecast at least so many cycles.
+select made_after_cycle
+from forecast.cycle_forecast
+where battery_id = %(battery_id)s and model_version = %(model_version)s
+group by made_after_cycle
+having max(horizon) >= %(horizon)s

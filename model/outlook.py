@@ -1,0 +1,112 @@
+"""What is forecast of a battery after one of its cycles, and its rows in the schema `forecast`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from psycopg2.extensions import connection, cursor
+from psycopg2.extras import execute_batch
+
+from binary_copy import Stream, encode
+from model.forecast import Prediction, Trajectory
+
+KEY = ("battery_id", "made_after_cycle", "model_version")
+
+
+class CycleForecast(NamedTuple):
+    """A row of cycle_forecast."""
+
+    battery_id: str
+    made_after_cycle: int
+    cycle_index: int
+    horizon: int
+    soh: float
+    soh_low: float
+    soh_high: float
+    features: str
+    is_unlike_training: bool | None
+    model_version: str
+
+
+class EndOfLifeForecast(NamedTuple):
+    """A row of end_of_life_forecast."""
+
+    battery_id: str
+    made_after_cycle: int
+    model_version: str
+    cycles: int | None
+    low: int | None
+    high: int | None
+    is_censored: bool
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """The forecast of all cycles to come, made after one of a battery's."""
+
+    battery_id: str
+    made_after_cycle: int
+    model_version: str
+    trajectory: Trajectory
+    next_cycle: Prediction | None  # by the network; None where there is no window yet
+
+    def cycles(self) -> list[CycleForecast]:
+        """Rows of the cycles to come: the next by the network where it can tell, else by fade."""
+        path = zip(
+            self.trajectory.soh, self.trajectory.soh_low, self.trajectory.soh_high, strict=True
+        )
+        rows = [
+            CycleForecast(
+                self.battery_id, self.made_after_cycle, self.made_after_cycle + horizon, horizon,
+                soh, low, high, "fade", None, self.model_version,
+            )
+            for horizon, (soh, low, high) in enumerate(path, start=1)
+        ]  # fmt: skip
+        if told := self.next_cycle:
+            rows[0] = rows[0]._replace(
+                soh=told.soh,
+                soh_low=told.soh_low,
+                soh_high=told.soh_high,
+                features=told.features,
+                is_unlike_training=bool(told.unlike_training),
+            )
+        return rows
+
+    def end_of_life(self) -> EndOfLifeForecast:
+        """Row of the cycles left until SOH is below 0.7."""
+        cycles = self.trajectory.end_of_life
+        return EndOfLifeForecast(
+            self.battery_id, self.made_after_cycle, self.model_version,
+            cycles, *self.trajectory.end_of_life_interval, cycles is None,
+        )  # fmt: skip
+
+
+def write(database: connection, outlooks: Sequence[Outlook]) -> int:
+    """Write all rows of the outlooks, in place of those of the same key, in one transaction.
+
+    Returns how many rows of cycle_forecast there are. Two runs at once write one after the other.
+    """
+    keys = [tuple(getattr(it, name) for name in KEY) for it in outlooks]
+    cycles = [row for it in outlooks for row in it.cycles()]
+    with database, database.cursor() as cursor:
+        cursor.execute("select pg_advisory_xact_lock(hashtextextended('forecast', 0))")
+        for table, rows in (
+            ("cycle_forecast", cycles),
+            ("end_of_life_forecast", [it.end_of_life() for it in outlooks]),
+        ):
+            execute_batch(
+                cursor,
+                f"delete from forecast.{table} where ({', '.join(KEY)}) = (%s, %s, %s)",
+                keys,
+            )
+            _copy(cursor, table, rows)
+    return len(cycles)
+
+
+def _copy(cursor: cursor, table: str, rows: Sequence[NamedTuple]) -> None:
+    if rows:
+        cursor.copy_expert(
+            f"copy forecast.{table} ({', '.join(rows[0]._fields)}) from stdin (format binary)",
+            Stream(encode(rows)),
+            size=1 << 18,
+        )
