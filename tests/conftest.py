@@ -1,5 +1,6 @@
 """A real Postgres for every test: built once per run, cloned per test."""
 
+import hashlib
 import os
 import socket
 import subprocess
@@ -28,6 +29,7 @@ from model import train
 from model.config import Config
 
 ROOT = Path(__file__).parents[1]
+ALERTS = (ROOT / "tests" / "alerts.sql").read_text(encoding="utf-8")
 NASA = Path(os.environ["BATTERY_DATA"]).resolve() if os.environ.get("BATTERY_DATA") else None
 
 
@@ -217,6 +219,11 @@ def model_path(simulated_template: str, tmp_path_factory: pytest.TempPathFactory
     return folder / "model.pth"
 
 
+def version(model: Path) -> str:
+    """What the service calls a model."""
+    return hashlib.sha256(model.read_bytes()).hexdigest()[:12]
+
+
 @pytest.fixture
 def client(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     """The service with that model; with a database where the test asks for one first."""
@@ -265,7 +272,7 @@ def serving(
 
 @pytest.fixture(scope="session")
 def service(server: Server, simulated_template: str, model_path: Path) -> Iterator[str]:
-    """The address of a running service, with a model and the simulated cells.
+    """The address of a running service, with a model, the simulated cells and their alerts.
 
     The last discharge of S0001 is left out: simulated cells have none that dbt leaves out.
     """
@@ -276,6 +283,7 @@ def service(server: Server, simulated_template: str, model_path: Path) -> Iterat
             "update cycle_quality set is_usable = false, reason = 'no_load', cycle_index = null"
             " where battery_id = 'S0001' and cycle_index = 60"
         )
+        cursor.execute(ALERTS, {"version": version(model_path)})
     with serving("--no-access-log", DATABASE_URL=url, MODEL_PATH=str(model_path)) as here:
         yield here
     server.drop(url)
