@@ -278,7 +278,7 @@ def test_two_schemas_do_not_see_each_other(simulated: str, sql: connection) -> N
                 assert " ".join(row["battery_id"] for row in store.rows("known")) == expected
         asked = run("python", "-m", "database", "psql", "-Atc", query, DBT_SCHEMA=schema)
         assert asked.stdout.strip() == expected
-        asked = run("python", "-m", "model.train", "--train", "S0004", "--test", "S0001",
+        asked = run("python", "-m", "model.train", "--train", "S0002", "S0004", "--test", "S0001",
                     "--window", "500", DBT_SCHEMA=schema)  # fmt: skip
         assert ("has no battery S0004" in asked.stderr) == (schema == "team_b"), asked.stderr
         sql.cursor().execute("set role analyst")
