@@ -37,6 +37,10 @@ order by count(*) desc, battery_id
 SUMMARY = """select battery_id, cycles, round(first_soh::numeric, 3) as first_soh,
     round(last_soh::numeric, 3) as last_soh, end_of_life_cycle
 from battery_summary order by battery_id"""
+ERRORS = """select model_version, battery_id, horizon, count(*) as forecasts,
+    round(sqrt(avg(error ^ 2))::numeric, 4) as rmse,
+    round(sqrt(avg(persistence_error ^ 2))::numeric, 4) as rmse_if_nothing_changed
+from forecast_error where horizon in (1, 10, 50, 100) group by 1, 2, 3 order by 1, 2, 3"""
 
 
 class _StopError(Exception):
@@ -67,10 +71,13 @@ def _run() -> None:
         os.environ["DATABASE_URL"] = _database_of_its_own("simulated")
     os.environ["MODEL_PATH"] = str(out / "model.pth")
     _step("recordings into staging tables", "-m", "loader", data)
-    _build()
-    _check("psql", _python("-m", "database", "psql", "-P", "pager=off", "-c", SUMMARY))
+    _build("staging tables into features")
+    _show(SUMMARY)
     *train, test = _batteries()
     _train([*train], test, out)
+    _step("a forecast from each past cycle of the test battery", "-m", "model.backtest", test)
+    _build("what was forecast against what came, and alerts", "--select", "int_alert_now+")
+    _show(ERRORS)
     _step("a model into a forecast: uvicorn api.main:app", "-m", "api.demo", test)
     print(f"\nPictures and metrics are in {out}/. Next: . .venv/bin/activate, then")
     if data == SIMULATED:
@@ -82,6 +89,7 @@ def _run() -> None:
         ("python -m database psql", "SQL: select * from cycle_features limit 5"),
         ("python -m loader PATH", "your own recordings, then"),
         ("python -m dbt_project build", "their features"),
+        ("python -m model.predict", "the forecasts of every battery, in SQL"),
         ("python -m model.train --help", "other batteries, other features"),
     ):
         print(f"  {command:<40} {meaning}")
@@ -114,11 +122,16 @@ def _database_of_its_own(name: str) -> str:
     return database.embedded_url(name)
 
 
-def _build() -> None:
+def _show(query: str) -> None:
+    _check("psql", _python("-m", "database", "psql", "-P", "pager=off", "-c", query))
+
+
+def _build(what: str, *arguments: str) -> None:
     """Run dbt; of its many lines show how far it is, and what is not as it should be."""
-    _say("staging tables into features: python -m dbt_project build")
+    _say(f"{what}: {shlex.join(['python', '-m', 'dbt_project', 'build', *arguments])}")
     told = time.monotonic()
-    with _running("-m", "dbt_project", "--no-use-colors", "build", piped=True) as building:
+    command = ("-m", "dbt_project", "--no-use-colors", "build", *arguments)
+    with _running(*command, piped=True) as building:
         assert building.stdout is not None
         for line in building.stdout:
             step = re.search(r"(\d+ of \d+) (\w+) (.*?)\s*\.*\s*\[", line)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from psycopg2.extensions import connection
 
 from model import data, forecast, outlook, progress
@@ -17,6 +18,7 @@ from model.outlook import Outlook
 from model.predict import History, add_horizon, at_work
 
 MADE = (Path(__file__).parent / "made.sql").read_text(encoding="utf-8")
+SAME_SOH = 1e-6  # two computations of one SOH differ by less
 CHUNK = 50  # cycles whose forecasts are committed at once
 
 
@@ -45,8 +47,9 @@ def run(server: connection, model: Model, battery_id: str, history: History, hor
             MADE,
             {"battery_id": battery_id, "model_version": model.version, "horizon": horizon},
         )
-        there = {cycle for (cycle,) in cursor.fetchall()}
+        there = dict(cursor.fetchall())
     missing = list(outlooks(model, battery_id, history, horizon, there))
+    kept = len(there.keys() - {it.made_after_cycle for it in missing})
     rows = 0
     with progress.steps(battery_id, len(missing), "cycle") as step:
         for start in range(0, len(missing), CHUNK):
@@ -54,22 +57,25 @@ def run(server: connection, model: Model, battery_id: str, history: History, hor
             rows += outlook.write(server, chunk)
             for _ in chunk:
                 step()
-    print(
-        f"{battery_id}: forecast after {len(missing)} cycles, {rows} rows; {len(there)} as before"
-    )
+    print(f"{battery_id}: forecast after {len(missing)} cycles, {rows} rows; {kept} as before")
 
 
 def outlooks(
-    model: Model, battery_id: str, history: History, horizon: int, there: set[int]
+    model: Model, battery_id: str, history: History, horizon: int, there: dict[int, float]
 ) -> Iterator[Outlook]:
     """What would have been forecast after each past cycle but those that are there.
 
+    These are told with the last SOH known then: where it was another, it was of other recordings.
     As `predict` would have, pass over cycles before the first ground truth, and those whose window
     lacks a feature.
     """
     course = forecast.course(history)
     before = len(history) - len(course)
-    missing = [it for it in range(before + 1, len(history) + 1) if it not in there]
+    missing = [
+        cycle
+        for cycle, soh in enumerate(course, start=before + 1)
+        if abs(there.get(cycle, np.inf) - soh) > SAME_SOH
+    ]
     predicted = forecast.backtest(model, history) if missing else []
     for cycle in missing:
         next_cycle = predicted[cycle - model.window] if cycle >= model.window else None
@@ -78,6 +84,7 @@ def outlooks(
                 battery_id=battery_id,
                 made_after_cycle=cycle,
                 model_version=model.version,
+                last_soh=float(course[cycle - before - 1]),
                 trajectory=forecast.forecast(model, course[: cycle - before], horizon),
                 next_cycle=next_cycle,
             )

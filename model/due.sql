@@ -14,6 +14,8 @@ left join lateral (
         forecasts.battery_id = summary.battery_id
         and forecasts.made_after_cycle = summary.cycles
         and forecasts.model_version = %(model_version)s
+        -- made of these recordings, and not of others that they have replaced
+        and abs(forecasts.last_soh - summary.last_soh) < 1e-6
 ) as made on true
 where
     (%(battery_ids)s::text[] is null or summary.battery_id = any(%(battery_ids)s::text[]))

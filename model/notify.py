@@ -12,7 +12,6 @@ import sys
 from datetime import UTC
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import urllib3
 from psycopg2.extensions import connection
@@ -41,6 +40,11 @@ def send(database: connection) -> int:
     address = os.environ.get("ALERT_WEBHOOK")
     if not address:
         return 0
+    if not address.startswith(("https://", "http://")):
+        print(
+            "ALERT_WEBHOOK must begin with https:// or http://: nothing was sent", file=sys.stderr
+        )
+        return 1
     with database, database.cursor() as cursor:
         cursor.execute(QUERY)
         alerts = [dict(zip(FIELDS, row, strict=True)) for row in cursor.fetchall()]
@@ -65,7 +69,7 @@ def send(database: connection) -> int:
     print(f"alerts: {delivered} sent")
     if fault:
         print(
-            f"ALERT_WEBHOOK: {urlsplit(address).hostname} did not take every alert ({fault}): "
+            f"what ALERT_WEBHOOK names did not take every alert ({fault}): "
             f"{len(alerts) - delivered} left to the next run",
             file=sys.stderr,
         )

@@ -25,6 +25,7 @@ class CycleForecast(NamedTuple):
     soh_high: float
     features: str
     is_unlike_training: bool | None
+    last_soh: float
     model_version: str
 
 
@@ -47,6 +48,7 @@ class Outlook:
     battery_id: str
     made_after_cycle: int
     model_version: str
+    last_soh: float  # the last that was known
     trajectory: Trajectory
     next_cycle: Prediction | None  # by the network; None where there is no window yet
 
@@ -58,7 +60,7 @@ class Outlook:
         rows = [
             CycleForecast(
                 self.battery_id, self.made_after_cycle, self.made_after_cycle + horizon, horizon,
-                soh, low, high, "fade", None, self.model_version,
+                soh, low, high, "fade", None, self.last_soh, self.model_version,
             )
             for horizon, (soh, low, high) in enumerate(path, start=1)
         ]  # fmt: skip

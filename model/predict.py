@@ -147,11 +147,16 @@ def outlooks(model: Model, histories: dict[str, History], horizon: int) -> Itera
     }
     predicted = dict(zip(whole, forecast.predict(model, list(whole.values())), strict=True))
     for battery_id, history in histories.items():
-        yield lacks[battery_id] or Outlook(
+        if lacking := lacks[battery_id]:
+            yield lacking
+            continue
+        course = forecast.course(history)
+        yield Outlook(
             battery_id=battery_id,
             made_after_cycle=len(history),
             model_version=model.version,
-            trajectory=forecast.forecast(model, forecast.course(history), horizon),
+            last_soh=float(course[-1]),
+            trajectory=forecast.forecast(model, course, horizon),
             next_cycle=predicted.get(battery_id),
         )
 

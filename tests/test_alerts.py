@@ -19,8 +19,9 @@ from tests.conftest import build, rows, run
 
 CYCLE = """insert into forecast.cycle_forecast
     (battery_id, made_after_cycle, cycle_index, horizon, soh, soh_low, soh_high, features,
-    is_unlike_training, model_version)
-values (%s, %s, %s, %s, 0.5, %s, %s, 'spec', false, 'm')"""
+    is_unlike_training, last_soh, model_version)
+select battery_id, cycle_index, cycle_index + %s, %s, 0.5, %s, 2, 'spec', false, soh_target, 'm'
+from cycle_series where battery_id = %s and cycle_index = %s"""
 END = "insert into forecast.end_of_life_forecast values (%s, %s, 'm', now(), %s, null, null, %s)"
 NOW = "select battery_id, kind from public_intermediate.int_alert_now order by 1, 2"
 OPENED = """insert into public_intermediate.alert_history
@@ -32,7 +33,7 @@ DELIVERED = "select battery_id, kind from forecast.alert_delivery order by 2"
 def foretold(sql: connection, battery_id: str, low: dict[int, float], horizon: int = 1) -> None:
     """Forecast cycles, each with what its interval ends with below; above, it covers all."""
     for cycle, it in low.items():
-        values = (battery_id, cycle - horizon, cycle, horizon, it, 2.0)
+        values = (horizon, horizon, it, battery_id, cycle - horizon)
         sql.cursor().execute(CYCLE, values)
 
 
@@ -195,11 +196,24 @@ def test_what_is_refused_is_sent_again_and_keeps_no_other_back(
     assert sent() == 1
     assert rows(sql, DELIVERED) == [("S0001", "no_data")]
     said = capsys.readouterr().err
-    assert "127.0.0.1 did not take every alert (status 400): 1 left to the next run" in said
+    assert "did not take every alert (status 400): 1 left to the next run" in said
     receiver.statuses = [302]  # signed for this address and no other
     assert sent() == 1
     assert sent() == 0
     assert rows(sql, DELIVERED) == [("S0001", "end_of_life_near"), ("S0001", "no_data")]
+
+
+def test_an_address_that_is_none_is_said(
+    simulated: str, sql: connection, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    sql.cursor().execute(OPENED, ("end_of_life_near", "1"))
+    for address in ("nowhere", "ftp://host/", "http://[", "http://:0/"):
+        monkeypatch.setenv("ALERT_WEBHOOK", address)
+        assert sent() == 1
+        assert capsys.readouterr().err.count("\n") == 1
+    monkeypatch.delenv("ALERT_WEBHOOK")
+    assert sent() == 0
 
 
 def test_a_dead_webhook_costs_no_forecast(

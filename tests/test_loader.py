@@ -382,7 +382,7 @@ def test_every_nasa_value_is_scipys(nasa: str, sql: connection) -> None:
 
 @pytest.fixture
 def table(empty: str, sql: connection) -> connection:
-    sql.cursor().execute("create table t (a text, b int, c float8, d float8[])")
+    sql.cursor().execute("create table t (a text, b int, c bool, d float8, e float8[])")
     return sql
 
 
@@ -390,19 +390,19 @@ def test_what_is_encoded_is_what_postgres_reads(table: connection) -> None:
     rng = np.random.default_rng(0)
     odd = np.array([np.nan, np.inf, -np.inf, -0.0, 5e-324, 1.7976931348623157e308])
     written = [
-        ("Ü", 2**31 - 1, -0.0, odd),
-        ("", -(2**31), float("nan"), np.empty(0)),
-        (None, None, None, None),
-        ("tab\t\\N", 0, 1e-300, rng.normal(size=100_000)),
-        ("a view", 1, 1.0, rng.normal(size=(50, 4))[:, 1]),
+        ("Ü", 2**31 - 1, True, -0.0, odd),
+        ("", -(2**31), False, float("nan"), np.empty(0)),
+        (None, None, None, None, None),
+        ("tab\t\\N", 0, True, 1e-300, rng.normal(size=100_000)),
+        ("a view", 1, False, 1.0, rng.normal(size=(50, 4))[:, 1]),
     ]
     with table.cursor() as cursor:
         stream = io.BytesIO(b"".join(encode(written)))
         cursor.copy_expert("copy t from stdin (format binary)", stream)
     found = rows(table, "select * from t")
     for row, expected in zip(found, written, strict=True):
-        assert row[:2] == expected[:2]
-        for value, wanted in zip(row[2:], expected[2:], strict=True):
+        assert row[:3] == expected[:3]
+        for value, wanted in zip(row[3:], expected[3:], strict=True):
             if wanted is None:
                 assert value is None
             else:

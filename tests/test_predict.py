@@ -55,8 +55,13 @@ def cut(sql: connection, battery_id: str, cycles: int) -> None:
     """Let a battery end after so many cycles, as if the others had yet to come."""
     change = "delete from cycle_series where battery_id = %s and cycle_index > %s"
     sql.cursor().execute(change, (battery_id, cycles))
-    change = "update battery_summary set cycles = %s where battery_id = %s"
-    sql.cursor().execute(change, (cycles, battery_id))
+    sql.cursor().execute(
+        "update battery_summary as summary set cycles = series.cycle_index,"
+        " last_soh = series.soh_target from cycle_series as series"
+        " where summary.battery_id = series.battery_id and summary.battery_id = %s"
+        " and cycle_index = %s",
+        (battery_id, cycles),
+    )
 
 
 def copies(sql: connection, count: int) -> None:
@@ -118,7 +123,6 @@ def test_again_there_is_nothing_to_do(
         f"batteries: 0 forecast, 0 rows; {count} as before; 0 passed over\n"
     )
     assert rows(sql, PLACES) == before
-    sql.cursor().execute("update battery_summary set cycles = 59 where battery_id = 'S0001'")
     cut(sql, "S0001", 59)
     predicted(model)
     assert "batteries: 1 forecast, 100 rows" in capsys.readouterr().out
@@ -135,6 +139,30 @@ def test_a_larger_horizon_replaces_the_smaller(
     assert (len(short), len(long)) == (10, 120)
     assert same(short, long[:10])
     assert len(rows(sql, ENDS)) == 1
+
+
+def test_other_recordings_of_a_battery_are_forecast_anew(
+    simulated: str, sql: connection, model: forecast.Model, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predicted(model, "S0003", "S0004", horizon=10)
+    backtested(model, "S0003", horizon=10)
+    assert rows(sql, "select count(*) > 0 from forecast_error") == [(True,)]
+    # as after a load with another rated capacity
+    sql.cursor().execute(
+        "update cycle_series set soh_target = 0.8 * soh_target where battery_id = 'S0003'"
+    )
+    sql.cursor().execute(
+        "update battery_summary set last_soh = 0.8 * last_soh where battery_id = 'S0003'"
+    )
+    assert rows(sql, "select count(*) from forecast_error") == [(0,)]
+    capsys.readouterr()
+    predicted(model, horizon=10)
+    assert capsys.readouterr().out.startswith("batteries: 4 forecast, 40 rows; 1 as before")
+    backtested(model, "S0003", horizon=10)
+    assert capsys.readouterr().out == ("S0003: forecast after 59 cycles, 590 rows; 1 as before\n")
+    assert rows(sql, "select max(abs(last_soh - soh)) < 0.1 from forecast.cycle_forecast") == [
+        (True,)
+    ]
 
 
 def test_batteries_are_chosen_by_when_they_were_last_discharged(
@@ -258,10 +286,10 @@ def test_a_backtest_goes_on_from_what_is_there(
 
 
 def test_errors_and_health_by_hand(simulated: str, sql: connection, model: forecast.Model) -> None:
-    backtested(model, "S0003", horizon=5)
     sql.cursor().execute(
         "update cycle_series set soh_target = null where battery_id = 'S0003' and cycle_index = 55"
     )
+    backtested(model, "S0003", horizon=5)
     truth = dict(rows(
         sql, "select cycle_index, soh_target from cycle_series where battery_id = 'S0003'"
     ))  # fmt: skip

@@ -18,6 +18,7 @@
             soh_high float8 not null,
             features text not null,
             is_unlike_training boolean,
+            last_soh float8 not null,
             model_version text not null,
             made_at timestamptz not null default now(),
             primary key (battery_id, made_after_cycle, cycle_index, model_version)
@@ -33,6 +34,7 @@
         comment on column forecast.cycle_forecast.soh_high is 'Upper end of the 90 % interval.';
         comment on column forecast.cycle_forecast.features is 'What it was forecast from: spec, extended or custom by the network, fade by the course of the state of health alone.';
         comment on column forecast.cycle_forecast.is_unlike_training is 'Whether the window is unlike all that the network was trained on; null where no network was asked.';
+        comment on column forecast.cycle_forecast.last_soh is 'Last state of health that was known, a fraction: where the battery now has another, it has been loaded anew.';
         comment on column forecast.cycle_forecast.model_version is 'First 12 hexadecimal digits of the SHA-256 of model.pth.';
         comment on column forecast.cycle_forecast.made_at is 'When the forecast was made.';
 

@@ -57,10 +57,12 @@ final as (
         on
             forecasts.battery_id = cycles.battery_id
             and forecasts.cycle_index = cycles.cycle_index
+    -- a battery that was loaded anew with other recordings is not the one that was forecast
     inner join known
         on
             forecasts.battery_id = known.battery_id
             and forecasts.made_after_cycle = known.cycle_index
+            and abs(forecasts.last_soh - known.soh) < 1e-6
     where cycles.soh_target is not null
 
 )

@@ -37,11 +37,18 @@ last_truths as (
 
 newest_end_of_life as (
 
-    select distinct on (battery_id)
-        battery_id,
-        cycles
+    select distinct on (ends_of_life.battery_id)
+        ends_of_life.battery_id,
+        ends_of_life.cycles
     from ends_of_life
-    order by battery_id, made_after_cycle desc, made_at desc
+    inner join batteries
+        on
+            ends_of_life.battery_id = batteries.battery_id
+            and ends_of_life.made_after_cycle <= batteries.cycles
+    order by
+        ends_of_life.battery_id,
+        ends_of_life.made_after_cycle desc,
+        ends_of_life.made_at desc
 
 ),
 
