@@ -19,7 +19,7 @@ values
 
 insert into forecast.cycle_forecast (
     battery_id, made_after_cycle, cycle_index, horizon, soh, soh_low, soh_high,
-    features, is_unlike_training, model_version
+    features, is_unlike_training, last_soh, model_version
 )
 select
     series.battery_id,
@@ -31,8 +31,11 @@ select
     series.soh_target + models.bias + 0.01 as soh_high,
     'spec' as features,
     models.bias > 0.01 as is_unlike_training,
+    known.soh_target as last_soh,
     models.version as model_version
 from cycle_series as series
+inner join cycle_series as known
+    on series.battery_id = known.battery_id and series.cycle_index = known.cycle_index + 1
 cross join (
     values (%(version)s, 0.001::float8), ('0123456789ab', 0.02)
 ) as models (version, bias)
