@@ -1,5 +1,6 @@
 """What the service answers."""
 
+from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, Field
@@ -178,6 +179,47 @@ class Curve(BaseModel):
     voltage_v: list[float | None]
     current_a: list[float | None]
     temperature_c: list[float | None] | None = Field(description="null without a sensor")
+
+
+class Alert(BaseModel):
+    """A rule that holds for a battery, or that held."""
+
+    battery_id: str
+    kind: str = Field(description="Rule of alert_rule: end_of_life_near, no_data, …")
+    since: datetime = Field(description="When a build found it to hold")
+    until: datetime | None = Field(description="When a build found it not to; null while open")
+    value: float = Field(description="What the rule looks at, as it was when the alert opened")
+    threshold: float
+    unit: str = Field(description="Unit of value and threshold")
+    description: str = Field(description="What the rule says")
+    is_simulated: bool = Field(description="SIMULATED, not measured")
+
+
+class Alerts(BaseModel):
+    """A page of alerts, the newest first."""
+
+    total: int = Field(description="Alerts that match; 0 beyond the last page")
+    alerts: list[Alert]
+
+
+class GroupHealth(BaseModel):
+    """How a model's forecasts of the next cycle did on a group, each battery's last ones."""
+
+    model_version: str
+    battery_group: str
+    batteries: int
+    cycles: int = Field(description="Forecasts compared with what came")
+    rmse: float = Field(description="Root mean square error, in SOH")
+    persistence_rmse: float | None = Field(description="The same of the last known SOH")
+    coverage: float = Field(description="Share of what came within the 90 % interval")
+    bias: float = Field(description="Mean error: above 0 where the forecast is too high")
+    share_unlike_training: float | None = Field(description="Share of windows unlike training")
+
+
+class Health(BaseModel):
+    """How each model does on each group; empty until something forecast has been measured."""
+
+    models: list[GroupHealth]
 
 
 class ModelCard(Answer):

@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 
-from api import batteries, guard, observe, predict, problems
+from api import alerts, batteries, guard, observe, predict, problems
 from api.answers import ModelCard, Status
 from api.predictor import Predictor
 from api.schemas import asking_for
@@ -27,6 +27,7 @@ PAGE = Path(__file__).parent / "page"
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.predictor = Predictor(Path(os.environ.get("MODEL_PATH", "artifacts/model.pth")))
     app.state.store = Store()
+    app.state.fleet = observe.FleetGauges(app.state.store)
     yield
     app.state.store.close()
 
@@ -58,6 +59,7 @@ app.add_middleware(observe.Observer)
 service = APIRouter(dependencies=[Depends(guard.allowed)], responses=problems.responses(401, 403))
 service.include_router(predict.router)
 service.include_router(batteries.router)
+service.include_router(alerts.router)
 
 
 @service.get("/model", responses=problems.responses(503), tags=["forecast"])

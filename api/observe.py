@@ -4,10 +4,12 @@ import json
 import logging
 import os
 import sys
+import threading
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     REGISTRY,
@@ -16,8 +18,12 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.store import Store, StoreError
 
 REQUESTS = Counter("requests_total", "Requests answered", ["method", "route", "status"])
 DURATION = Histogram(
@@ -28,6 +34,15 @@ DURATION = Histogram(
 )
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
+EVERY_S = 30.0  # the database is asked no more often
+PATIENCE_S = 3.0  # for a database that does not answer: a scrape has other things to tell
+HEALTH = {
+    "rmse": "Root mean square error of the forecasts that have come, in SOH",
+    "persistence_rmse": "The same, had the last known SOH been the forecast",
+    "coverage": "Share of what came within the 90 % interval",
+    "bias": "Mean error, in SOH",
+}
+
 log = logging.getLogger("battery_forecast.access")
 log.propagate = False
 log.setLevel(logging.INFO)
@@ -36,14 +51,61 @@ log.addHandler(logging.StreamHandler(sys.stdout))
 router = APIRouter(include_in_schema=False)
 
 
+class FleetGauges(Collector):
+    """Alerts and model health as gauges; none where the database has no answer."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._known: list[GaugeMetricFamily] = []
+        self._next = 0.0
+        self._is_read = threading.Event()
+        self._is_read.set()
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        with self._lock:
+            if self._is_read.is_set() and time.monotonic() >= self._next:
+                self._next = time.monotonic() + EVERY_S
+                self._is_read.clear()
+                threading.Thread(target=self._read, daemon=True).start()
+        return self._known if self._is_read.wait(PATIENCE_S) else []
+
+    def _read(self) -> None:
+        try:
+            self._known = [self._alerts(), *self._health()]
+        except StoreError:
+            self._known = []
+        finally:
+            self._is_read.set()
+
+    def _alerts(self) -> GaugeMetricFamily:
+        gauge = GaugeMetricFamily("alerts_open", "Alerts that are open", labels=["kind"])
+        for row in self._store.rows("alert_count"):
+            gauge.add_metric([row["kind"]], row["open_alerts"])
+        return gauge
+
+    def _health(self) -> Iterable[GaugeMetricFamily]:
+        rows = self._store.rows("model_health")
+        labels = ["model_version", "battery_group"]
+        for name, meaning in HEALTH.items():
+            gauge = GaugeMetricFamily(f"model_health_{name}", meaning, labels=labels)
+            for row in rows:
+                if row[name] is not None:
+                    gauge.add_metric([row[label] for label in labels], row[name])
+            yield gauge
+
+
 @router.get("/metrics")
-def metrics() -> Response:
+def metrics(request: Request) -> Response:
     """Give the metrics; those of all workers where PROMETHEUS_MULTIPROC_DIR names a folder."""
     registry = REGISTRY
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    fleet = CollectorRegistry()
+    fleet.register(request.app.state.fleet)
+    said = generate_latest(registry) + generate_latest(fleet)
+    return Response(said, media_type=CONTENT_TYPE_LATEST)
 
 
 class Observer:

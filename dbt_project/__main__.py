@@ -9,16 +9,10 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from psycopg2.extensions import parse_dsn
-
 import database
 import embedded
 
 PROJECT = Path(__file__).parent
-VARIABLES = {
-    "host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD",
-    "dbname": "PGDATABASE",
-}  # fmt: skip
 
 
 def _leave(signum: int, frame: FrameType | None) -> None:
@@ -27,14 +21,21 @@ def _leave(signum: int, frame: FrameType | None) -> None:
     os._exit(128 + signum)
 
 
+def _refuse_odd_name(name: str) -> None:
+    """Raise DatabaseError for a database whose name dbt puts into its SQL as it stands."""
+    if name != name.strip() or set(name) & set("'\"%"):
+        raise database.DatabaseError(
+            f"dbt cannot work in the database {name!r}: rename it to one without quotes, % and "
+            "outer spaces"
+        )
+
+
 def main() -> int:
     """Run dbt and leave with its status: 1 where a node failed, 2 where it could not run."""
     signal.signal(signal.SIGINT, _leave)
     try:
-        if database.is_embedded() or os.environ.get("DATABASE_URL"):
-            place = parse_dsn(database.url())
-            os.environ.update({VARIABLES[name]: place[name] for name in VARIABLES if name in place})
-            os.environ["DATABASE_URL"] = ""
+        database.hand_over()
+        _refuse_odd_name(os.environ["PGDATABASE"])
         os.environ.setdefault("DBT_PROJECT_DIR", str(PROJECT))
         os.environ.setdefault("DBT_PROFILES_DIR", str(PROJECT))
         if not embedded.IS_CHECKOUT:  # the package may be anybody's

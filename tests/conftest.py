@@ -1,5 +1,6 @@
 """A real Postgres for every test: built once per run, cloned per test."""
 
+import hashlib
 import os
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from psycopg2.extensions import connection, make_dsn, parse_dsn
 
 import api.main
 import database
+import embedded
 from loader import simulate
 from loader.battery import Battery
 from loader.readers import matlab
@@ -27,6 +29,7 @@ from model import train
 from model.config import Config
 
 ROOT = Path(__file__).parents[1]
+ALERTS = (ROOT / "tests" / "alerts.sql").read_text(encoding="utf-8")
 NASA = Path(os.environ["BATTERY_DATA"]).resolve() if os.environ.get("BATTERY_DATA") else None
 
 
@@ -110,6 +113,24 @@ class Server:
 @pytest.fixture(scope="session")
 def server() -> Server:
     return Server()
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A server of its own that asks for a password; its socket's folder."""
+    folder = tmp_path / "pg"
+    monkeypatch.setattr(embedded, "FOLDER", folder)
+    embedded.start()
+    with closing(psycopg2.connect(host=str(folder), user="postgres", dbname="postgres")) as admin:
+        admin.autocommit = True
+        with admin.cursor() as cursor:
+            cursor.execute("create role guest login password 'sesame'")
+            (embedded.data_folder() / "pg_hba.conf").write_text(
+                "local all postgres trust\nlocal all all scram-sha-256\n"
+            )
+            cursor.execute("select pg_reload_conf()")
+    yield folder
+    embedded.stop()
 
 
 @pytest.fixture(scope="session")
@@ -198,6 +219,11 @@ def model_path(simulated_template: str, tmp_path_factory: pytest.TempPathFactory
     return folder / "model.pth"
 
 
+def version(model: Path) -> str:
+    """What the service calls a model."""
+    return hashlib.sha256(model.read_bytes()).hexdigest()[:12]
+
+
 @pytest.fixture
 def client(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     """The service with that model; with a database where the test asks for one first."""
@@ -246,7 +272,7 @@ def serving(
 
 @pytest.fixture(scope="session")
 def service(server: Server, simulated_template: str, model_path: Path) -> Iterator[str]:
-    """The address of a running service, with a model and the simulated cells.
+    """The address of a running service, with a model, the simulated cells and their alerts.
 
     The last discharge of S0001 is left out: simulated cells have none that dbt leaves out.
     """
@@ -257,6 +283,7 @@ def service(server: Server, simulated_template: str, model_path: Path) -> Iterat
             "update cycle_quality set is_usable = false, reason = 'no_load', cycle_index = null"
             " where battery_id = 'S0001' and cycle_index = 60"
         )
+        cursor.execute(ALERTS, {"version": version(model_path)})
     with serving("--no-access-log", DATABASE_URL=url, MODEL_PATH=str(model_path)) as here:
         yield here
     server.drop(url)

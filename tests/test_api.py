@@ -12,7 +12,7 @@ from psycopg2.extensions import connection
 
 from api.schemas import EXAMPLE_CYCLE, EXAMPLE_WINDOW
 from model import forecast
-from tests.conftest import rows
+from tests.conftest import ALERTS, rows, version
 
 PREDICTION = {
     "predicted_soh",
@@ -263,3 +263,41 @@ def test_a_battery_that_lacks_something_is_told_what(
     problem = client.post("/predict", json=posted)
     assert_problem(problem, 422)
     assert "max_temperature" in problem.text
+
+
+def test_alerts_are_listed_the_newest_first(
+    simulated: str, client: TestClient, sql: connection, model_path: Path
+) -> None:
+    assert client.get("/alerts").json() == {"total": 0, "alerts": []}
+    assert client.get("/model/health").json() == {"models": []}
+    sql.cursor().execute(ALERTS, {"version": version(model_path)})
+    said = client.get("/alerts").json()
+    assert said["total"] == 2
+    assert [it["kind"] for it in said["alerts"]] == ["end_of_life_near", "coverage_fallen"]
+    assert said["alerts"][0] == {
+        "battery_id": "S0003", "kind": "end_of_life_near", "since": "2026-03-02T10:00:00Z",
+        "until": None, "value": 34, "threshold": 50, "unit": "cycles",
+        "description": "The end of life is near.", "is_simulated": True,
+    }  # fmt: skip
+    whole = client.get("/alerts?history=true").json()
+    assert [it["until"] for it in whole["alerts"]] == [None, None, "2026-02-11T10:00:00Z"]
+    page = client.get("/alerts?history=true&limit=1&offset=1").json()
+    assert (page["total"], page["alerts"]) == (3, whole["alerts"][1:2])
+    alone = client.get("/alerts?history=true&battery_id=S0003").json()
+    assert [it["kind"] for it in alone["alerts"]] == ["end_of_life_near", "no_data"]
+    assert client.get("/alerts?battery_id=nobody").json()["total"] == 0
+    for wrong in ("limit=0", "offset=-1", "history=perhaps", "battery_id=%00"):
+        assert_problem(client.get(f"/alerts?{wrong}"), 422, wrong.split("=")[0])
+
+
+def test_a_model_s_health_is_told_by_group(
+    simulated: str, client: TestClient, sql: connection, model_path: Path
+) -> None:
+    sql.cursor().execute(ALERTS, {"version": version(model_path)})
+    other, mine = client.get("/model/health").json()["models"]
+    assert (other["model_version"], mine["model_version"]) == ("0123456789ab", version(model_path))
+    for it, bias, coverage in ((other, 0.02, 0), (mine, 0.001, 1)):
+        assert (it["batteries"], it["cycles"], it["coverage"]) == (1, 10, coverage)
+        assert (it["bias"], it["rmse"]) == (pytest.approx(bias), pytest.approx(bias))
+        assert it["persistence_rmse"] > 0
+        assert it["share_unlike_training"] == 1 - coverage

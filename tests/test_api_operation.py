@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+import re
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -16,11 +18,12 @@ from fastapi.testclient import TestClient
 from psycopg2.extensions import connection, parse_dsn
 
 import api.main
+from api import observe
 from api.predictor import Predictor
 from api.schemas import EXAMPLE_CYCLE, EXAMPLE_WINDOW
 from api.store import Store, StoreError
 from model import forecast
-from tests.conftest import Server, serving
+from tests.conftest import ALERTS, Server, rows, serving, version
 from tests.test_api import assert_problem
 
 
@@ -242,7 +245,68 @@ def test_a_database_that_goes_away_and_comes_back(
 
 
 def test_before_dbt_has_run_it_says_so(empty: str, client: TestClient) -> None:
-    assert_problem(client.get("/batteries"), 503, "python -m loader PATH")
+    for path in ("/batteries", "/alerts", "/model/health"):
+        assert_problem(client.get(path), 503, "python -m loader PATH")
+
+
+def test_a_database_from_before_alerts_says_so(
+    simulated: str, client: TestClient, sql: connection
+) -> None:
+    sql.cursor().execute("drop view fleet_alert, model_health cascade")
+    for path in ("/alerts", "/model/health"):
+        assert_problem(client.get(path), 503, "python -m dbt_project build")
+    assert client.get("/batteries").status_code == 200
+    said = client.get("/metrics")
+    assert said.status_code == 200
+    assert "alerts_open" not in said.text
+
+
+def test_alerts_and_model_health_are_gauges(
+    simulated: str, client: TestClient, sql: connection, model_path: Path, server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    mine = version(model_path)
+    sql.cursor().execute(ALERTS, {"version": mine})
+    ((group,),) = rows(
+        sql, "select distinct battery_group from model_health where model_version = %s", mine
+    )
+    said = client.get("/metrics").text
+    for kind, count in (
+        ("capacity_drop", 0), ("coverage_fallen", 1), ("end_of_life_near", 1), ("no_data", 0),
+    ):  # fmt: skip
+        assert f'alerts_open{{kind="{kind}"}} {count}.0' in said
+    found = {
+        match[1]: float(match[2])
+        for match in re.finditer(
+            rf'model_health_(\w+){{battery_group="{group}",model_version="{mine}"}} (\S+)', said
+        )
+    }
+    assert list(found) == ["rmse", "persistence_rmse", "coverage", "bias"]
+    assert found["coverage"] == 1
+    assert found["bias"] == pytest.approx(0.001)
+    # what changes is seen after half a minute, and no sooner
+    sql.cursor().execute("delete from public_intermediate.alert_history where kind like 'end%'")
+    assert 'alerts_open{kind="end_of_life_near"} 1.0' in client.get("/metrics").text
+    monkeypatch.setattr(observe, "EVERY_S", 0.0)
+    client.app.state.fleet._next = 0.0  # type: ignore[attr-defined]
+    assert 'alerts_open{kind="end_of_life_near"} 0.0' in client.get("/metrics").text
+    with lost(simulated, server):
+        said = client.get("/metrics").text
+        assert "requests_total" in said
+        assert "alerts_open" not in said
+    assert "alerts_open" in client.get("/metrics").text
+
+
+def test_a_database_that_does_not_answer_does_not_hold_up_the_metrics(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observe, "PATIENCE_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        port = deaf.getsockname()[1]
+        monkeypatch.setenv("DATABASE_URL", f"postgresql://u@127.0.0.1:{port}/x")
+        assert "requests_total" in client.get("/metrics").text
+        assert "requests_total" in client.get("/metrics").text
+        deaf.accept()[0].close()
 
 
 def test_the_connections_only_read(simulated: str, sql: connection) -> None:

@@ -111,6 +111,17 @@ def test_the_fleet_is_sorted_filtered_and_opened_by_keyboard(page: Page) -> None
     expect(page.get_by_role("heading", level=1)).to_have_text("S0002")
 
 
+def test_open_alerts_stand_on_top_of_the_fleet(page: Page) -> None:
+    page.goto("/")
+    alerts = page.get_by_role("region", name="Open alerts: 2").locator("tbody tr")
+    expect(alerts).to_have_count(2)
+    for said in ("S0003", "end of life near", "3/2/2026", "34 cycles", "limit 50 cycles"):
+        expect(alerts.first).to_contain_text(said)
+    expect(alerts.last).to_contain_text("60.0 %")
+    alerts.first.get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("S0003")
+
+
 def test_a_battery_shows_all_it_has(page: Page) -> None:
     page.goto("/#/battery/S0003")
     page.wait_for_selector("[data-drawn='curve 60']")
@@ -191,6 +202,16 @@ def test_the_model_view_sets_the_model_beside_persistence(page: Page) -> None:
     expect(page.get_by_role("cell", name="persistence").first).to_be_visible()
     for drawn in ("predicted_measured", "error_persistence"):
         expect(page.locator(f"[data-drawn={drawn}] .trace").first).to_be_visible()
+
+
+def test_the_model_view_shows_how_forecasts_did(page: Page) -> None:
+    page.goto("/#/model")
+    health = page.get_by_role("region", name="Health: forecasts").locator("tbody tr")
+    expect(health.first).to_contain_text("this model")
+    for said in ("0.0010", "100.0 %", "+0.0010", "1 battery, 10 cycles"):
+        expect(health.first).to_contain_text(said)
+    for said in ("0123456789ab", "0.0 %", "worse than persistence"):
+        expect(health.last).to_contain_text(said)
 
 
 def test_what_is_wrong_with_the_cycles_is_said(browser: Browser, service: str) -> None:

@@ -1,7 +1,8 @@
 // The fleet: every battery a row, sorted, filtered and paged by the service.
-import { announce, ask, between, el, notice, percent, remaining } from "./common.js";
+import { announce, ask, between, el, notice, percent, remaining, words } from "./common.js";
 
 const ROWS = 50;
+const ALERTS = 5;
 const BANDS = {
   "all": "",
   "80 % and above": "min_soh=0.8",
@@ -68,13 +69,41 @@ export async function fleet(place) {
     el("select", { id: "band", onchange: (event) => { state.band = event.target.value; state.offset = 0; load(); } },
       Object.keys(BANDS).map((it) => el("option", { selected: it === state.band }, it))));
 
+  const alerts = el("section", { class: "card", "aria-labelledby": "alerts", hidden: true });
   place.append(
-    el("h1", {}, "Fleet"), count,
+    el("h1", {}, "Fleet"), count, alerts,
     el("section", { class: "card", "aria-label": "Batteries" },
       el("div", { class: "card-head" }, filters, pager),
       el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of batteries" },
         el("table", { class: "fleet" }, el("thead", {}, el("tr", {}, heads)), body))));
-  await load();
+  await Promise.all([load(), open(alerts, ALERTS)]);
+}
+
+/** Show the open alerts, the newest first; nothing where there are none. */
+async function open(place, limit) {
+  let page;
+  try {
+    page = await ask(`/alerts?limit=${limit}`);
+  } catch {
+    return; // the table of batteries says what is wrong
+  }
+  const all = el("button", { type: "button", onclick: () => open(place, 1000) }, `Show all ${page.total}`);
+  place.replaceChildren(
+    el("div", { class: "card-head" }, el("h2", { id: "alerts" }, `Open alerts: ${page.total}`), page.total > page.alerts.length && limit === ALERTS ? all : null),
+    el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of alerts" },
+      el("table", { class: "fleet" },
+        el("thead", {}, el("tr", {}, ["Battery", "Alert", "Since"].map((it) => el("th", { scope: "col" }, it)), el("th", { scope: "col", class: "number" }, "Value"))),
+        el("tbody", {}, page.alerts.map(alert)))));
+  place.hidden = page.total === 0;
+}
+
+function alert(it) {
+  const amount = (value) => (["share", "SOH"].includes(it.unit) ? percent(value) : `${Number(value.toFixed(1))} ${it.unit}`);
+  return el("tr", { "data-alert": it.kind },
+    el("td", {}, el("a", { href: `#/battery/${encodeURIComponent(it.battery_id)}` }, it.battery_id)),
+    el("td", {}, el("span", { class: "flag warn" }, words(it.kind)), el("small", {}, it.description)),
+    el("td", { "data-label": "Since" }, new Date(it.since).toLocaleString()),
+    el("td", { class: "number", "data-label": "Value" }, amount(it.value), el("small", {}, `limit ${amount(it.threshold)}`)));
 }
 
 function row(it, horizon) {

@@ -11,7 +11,7 @@ export async function model(place) {
     el("h1", {}, "Model"),
     el("p", { class: "quiet" }, `Version ${version}, a window of ${width} cycles, trained on ${Object.keys(card.train ?? {}).join(", ") || "unknown batteries"}`
       + `${card.trained_at ? `, ${new Date(card.trained_at).toLocaleString()}` : ""}. Tested on ${tested.join(", ") || "none"}, unseen in training.`),
-    errors(card.test ?? {}), definitions(card));
+    errors(card.test ?? {}), await health(version), definitions(card));
   const series = [];
   for (const id of tested) {
     const answer = await ask(`/batteries/${encodeURIComponent(id)}/predictions`).catch(() => null);
@@ -47,6 +47,24 @@ function errors(test) {
       el("thead", {}, el("tr", {}, ["Battery", "Method"].map((it) => el("th", { scope: "col" }, it)),
         ["RMSE", "MAE", "MAPE, %", "R²", "Windows"].map((it) => el("th", { scope: "col", class: "number" }, it)))),
       el("tbody", {}, rows))));
+}
+
+/** How forecasts did that were kept and have come since; the model in use first. */
+async function health(version) {
+  const { models, refusal } = await ask("/model/health").catch((error) => ({ models: [], refusal: error.message }));
+  const soh = (value, sign = "") => (value == null ? "–" : `${value > 0 ? sign : ""}${value.toFixed(4)}`);
+  const rows = [...models].sort((a, b) => (b.model_version === version) - (a.model_version === version)).map((it) => el("tr", {},
+    el("td", {}, it.battery_group, el("small", {}, `${it.batteries}\u00a0${it.batteries === 1 ? "battery" : "batteries"}, ${it.cycles}\u00a0cycles`)),
+    el("td", {}, it.model_version === version ? "this model" : it.model_version),
+    [soh(it.rmse), soh(it.persistence_rmse), percent(it.coverage), soh(it.bias, "+"), percent(it.share_unlike_training)].map((value) => el("td", { class: "number" }, value)),
+    el("td", {}, it.rmse > (it.persistence_rmse ?? Infinity) ? el("span", { class: "flag warn" }, "worse than persistence") : null)));
+  const empty = "No forecast that was kept has been measured yet: python -m model.predict keeps them.";
+  return el("section", { class: "card", "aria-labelledby": "health" },
+    el("div", { class: "card-head" }, el("h2", { id: "health" }, "Health: forecasts of the next cycle against what came")),
+    rows.length ? el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of model health" }, el("table", {},
+      el("thead", {}, el("tr", {}, ["Group", "Model"].map((it) => el("th", { scope: "col" }, it)),
+        ["RMSE", "Persistence", "Within 90 % interval", "Bias", "Unlike training"].map((it) => el("th", { scope: "col", class: "number" }, it)), el("th", { scope: "col" }, "Flags"))),
+      el("tbody", {}, rows))) : el("p", { class: "quiet" }, refusal ?? empty));
 }
 
 function definitions(card) {

@@ -14,3 +14,13 @@
         {% endif %}
     {% endif %}
 {% endmacro %}
+
+{#- And the schema, once there is no other run beside this one: in public everybody may look as it is. -#}
+{% macro open_schema_to_analyst() %}
+    {% if execute and flags.WHICH in ("run", "build", "snapshot") %}
+        {% set schema = adapter.quote(target.schema) %}
+        {% if not run_query("select has_schema_privilege('analyst', '" ~ schema ~ "'::regnamespace, 'usage')").rows[0][0] %}
+            grant usage on schema {{ schema }} to analyst
+        {% endif %}
+    {% endif %}
+{% endmacro %}
