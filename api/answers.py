@@ -44,7 +44,10 @@ class NextCycle(BaseModel):
 class Answer(BaseModel):
     """What every forecast says of itself."""
 
-    model_version: str = Field(description="First 12 hexadecimal digits of model.pth's SHA-256")
+    model_version: str = Field(
+        description="First 12 hexadecimal digits of the SHA-256 of model.pth, followed by "
+        "model_extended.pth where there is one"
+    )
     soh_definition: str = SOH_DEFINITION
     is_simulated: bool = Field(
         description="SIMULATED cells, not measurements, are behind this answer"

@@ -94,10 +94,16 @@ def prepare(database: connection) -> datetime:
 
 
 def status(database: connection) -> list[Loaded]:
-    """Return what is loaded, by battery and time; nothing where there are no staging tables yet."""
+    """Return what is loaded, by battery and time; nothing where there are no staging tables yet.
+
+    Tables of an earlier version are brought over.
+    """
     with database, database.cursor() as cursor:
-        if not _stands(cursor):
+        cursor.execute("select to_regclass('staging.source_file') is not null")
+        if cursor.fetchone() != (True,):
             return []
+    prepare(database)
+    with database, database.cursor() as cursor:
         cursor.execute(
             "select battery_id, piece, layout, recordings, samples,"
             " case when is_dated then to_timestamp(begins_s) end,"

@@ -83,7 +83,7 @@ class Model:
 
     spec: Forecaster
     extended: Forecaster | None
-    version: str  # first 12 hexadecimal digits of the file's sha256
+    version: str  # first 12 hexadecimal digits of the SHA-256 of the file, or of both in a row
 
     @property
     def window(self) -> int:
@@ -112,15 +112,18 @@ def extended_path(path: Path) -> Path:
 def load(path: Path) -> Model:
     """Load a model file, and its extended companion; raises ModelError when it cannot be had."""
     beside = extended_path(path)
-    spec, version = load_one(path)
-    extended = load_one(beside)[0] if beside.exists() else None
-    if extended and extended.config.window != spec.config.window:
-        raise ModelError(f"{path} and {beside} have different windows: train one of them again")
-    return Model(spec, extended, version)
+    spec, content = load_one(path)
+    extended = None
+    if beside.exists():
+        extended, more = load_one(beside)
+        content += more
+        if extended.config.window != spec.config.window:
+            raise ModelError(f"{path} and {beside} have different windows: train one of them again")
+    return Model(spec, extended, hashlib.sha256(content).hexdigest()[:12])
 
 
-def load_one(path: Path) -> tuple[Forecaster, str]:
-    """Load a model file, with its version; raises ModelError when it cannot be had."""
+def load_one(path: Path) -> tuple[Forecaster, bytes]:
+    """Load a model file, with its content; raises ModelError when it cannot be had."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -140,4 +143,4 @@ def load_one(path: Path) -> tuple[Forecaster, str]:
         raise ModelError(
             f"{path} is not a model of this version: train again with `python -m model.train`"
         ) from None
-    return forecaster.eval(), hashlib.sha256(content).hexdigest()[:12]
+    return forecaster.eval(), content

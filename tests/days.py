@@ -16,10 +16,11 @@ INTERVAL_S = 240.0
 FACTS = ("--rated-capacity-ah", "2", "--cutoff-v", "2.7")
 
 
-def cycling(seed: int, cycles: int) -> Floats:
+def cycling(seed: int, cycles: int, pulses: bool = False) -> Floats:
     """Samples [n, 4] of a cell: s since 1970, V, A (charge positive) and °C.
 
-    Charged at 1 A to 4.2 V and held there, discharged at 2 A to 2.6 V, with rests; it fades.
+    Charged at 1 A to 4.2 V and held there, discharged at 2 A to 2.6 V, with rests; it fades. With
+    `pulses` every fifth sample of a discharge gives charge back, as a braking car does.
     """
     rng = np.random.default_rng(seed)
     parts, clock_s = [], BEGIN_S + rng.uniform(0, 7200)
@@ -35,8 +36,11 @@ def cycling(seed: int, cycles: int) -> Floats:
         for seconds, voltage, current in steps:
             own_s = np.arange(0.0, seconds, INTERVAL_S)
             share = own_s / seconds
-            warm = 25.0 + rng.normal(0, 0.05, own_s.size) + 5.0 * (current(share) < 0) * share
-            parts.append(np.column_stack([clock_s + own_s, voltage(share), current(share), warm]))
+            amperes = current(share)
+            if pulses:
+                amperes[4::5] = np.where(amperes[4::5] < 0, 0.4, amperes[4::5])
+            warm = 25.0 + rng.normal(0, 0.05, own_s.size) + 5.0 * (amperes < 0) * share
+            parts.append(np.column_stack([clock_s + own_s, voltage(share), amperes, warm]))
             clock_s += seconds + 2.0
     return np.concatenate(parts)
 

@@ -259,7 +259,7 @@ def test_ssl(guarded: Path, admin: connection, tmp_path: Path) -> None:
 
 def test_two_schemas_do_not_see_each_other(simulated: str, sql: connection) -> None:
     """In public stands what was built before S0004 was removed, in team_b what was after."""
-    assert run("python", "-m", "loader", "remove", "S0004").returncode == 0
+    assert run("python", "-m", "loader", "remove", "S0004", "--yes").returncode == 0
     build = ["build", "--target-path", "target/team_b"]
     made = run("python", "-m", "dbt_project", *build, DBT_SCHEMA="team_b")
     assert made.returncode == 0, made.stdout

@@ -1,6 +1,7 @@
 """Batteries that are alive: their files come piece by piece, in any order, twice, or corrected."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +124,78 @@ def test_a_fleet_delivered_in_any_order_is_the_fleet_loaded_at_once(
     assert contents(bit_by_bit) == wanted
     for url in (once, bit_by_bit):
         server.drop(url)
+
+
+def test_any_cuts_in_any_order_are_what_they_are_at_once(server: Server, tmp_path: Path) -> None:
+    """Fourteen cells, each cut in its own way, half of them with pulses."""
+    once, bit_by_bit = server.create(), server.create()
+    rng = random.Random(11)
+    files = []
+    for number in range(14):
+        samples = days.cycling(number, 12, pulses=number % 2 == 0)
+        cuts = sorted(rng.sample(range(1, len(samples)), rng.randint(3, 12)))
+        for start, end in pairwise([0, *cuts, len(samples)]):
+            files.append(tmp_path / f"C{number}_2024-03-01 {rng.random()}.csv")
+            files[-1].write_text(written(samples[start:end]))
+    loaded(*files, url=once)
+    assert build(once).returncode == 0
+    rng.shuffle(files)
+    third = -(-len(files) // 3)
+    for at in range(0, len(files), third):
+        loaded(*files[at : at + third], url=bit_by_bit)
+        if at:
+            dbt_run(bit_by_bit)
+        else:
+            assert build(bit_by_bit).returncode == 0
+    wanted, found = contents(once), contents(bit_by_bit)
+    for name in BUILT:
+        assert found[name] == wanted[name], name
+    assert len(found["cycle_series"]) == 14 * 12
+    # what is taken out is gone, and comes back as it was
+    for path in files[::11]:
+        piece = ("--piece", path.name, "--yes")
+        battery_id = path.name.partition("_")[0]
+        assert load("remove", battery_id, *piece, DATABASE_URL=bit_by_bit).returncode == 0
+    dbt_run(bit_by_bit)
+    without = contents(bit_by_bit)
+    assert without["cycle_series"] != wanted["cycle_series"]
+    dbt_run(bit_by_bit, "--full-refresh")
+    assert contents(bit_by_bit) == without
+    loaded(*files, url=bit_by_bit)
+    dbt_run(bit_by_bit)
+    assert contents(bit_by_bit) == wanted
+    for url in (once, bit_by_bit):
+        server.drop(url)
+
+
+def test_a_killed_build_is_completed_by_the_next(server: Server, week: list[Path]) -> None:
+    once, killed = server.create(), server.create()
+    loaded(*week, url=once)
+    assert build(once).returncode == 0
+    loaded(*week[1:3], url=killed)
+    assert build(killed).returncode == 0
+    loaded(*week[3:], url=killed)
+    for model in ("int_recording_order", "int_charges", "cycle_series"):
+        _kill_at(model, killed)
+    loaded(week[0], url=killed)
+    _kill_at("int_discharges", killed)
+    dbt_run(killed)
+    assert contents(killed) == contents(once)
+    for url in (once, killed):
+        server.drop(url)
+
+
+def _kill_at(model: str, url: str) -> None:
+    """Run dbt until it begins with a model."""
+    command = ["dbt", "--no-use-colors", "run", "--project-dir", "dbt_project", "--target-path"]
+    with subprocess.Popen(
+        [str(Path(sys.executable).parent / command[0]), *command[1:], "target/pieces"],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PWD": str(ROOT), "DATABASE_URL": url},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert any(f".{model} " in line and "START" in line for line in process.stdout)
+        process.kill()
 
 
 @pytest.mark.nasa
@@ -418,6 +492,8 @@ def test_a_database_without_pieces_is_brought_over(
         )
     query = "select battery_id, {}, loaded_at from staging.source_file where {} order by 1"
     before = rows(sql, query.format("file_name", "true"))
+    assert "run `python -m loader status`, which brings them over" in build(empty).stdout
+    assert "C1.csv" in load("status").stdout
     later = days.cycling(1, 30) + np.array([40 * days.DAY_S, 0, 0, 0])
     (tmp_path / "later.csv").write_text(written(later))
     loaded(tmp_path / "later.csv", "--battery-id", "C1")

@@ -12,11 +12,14 @@
 
 {% macro bookkeeping(name) -%} {{ target.schema }}_intermediate.{{ name }} {%- endmacro %}
 
-{#- Checksum of the models, the seeds, the macros, and the values of the variables they use. -#}
+{#-
+    Checksum of the models, the seeds, the macros, and the values of the variables they use; of what
+    is made of features, not of what is made of forecasts.
+-#}
 {% macro project_checksum() %}
     {% set parts = [] %}
     {% for node in graph.nodes.values() | sort(attribute="unique_id") %}
-        {% if node.resource_type in ("model", "seed") %}
+        {% if node.resource_type in ("model", "seed") and "forecasting" not in node.fqn and node.name != "alert_rule" %}
             {% do parts.append(node.checksum.checksum) %}
             {% for name in modules.re.findall("var\\([\\x22\\x27](\\w+)", node.raw_code) %}
                 {% do parts.append(name ~ "=" ~ var(name, none)) %}

@@ -3,7 +3,8 @@
     that the models over them can be built before anything has been forecast.
 -#}
 {% macro require_forecast_tables() %}
-    {% if execute and flags.WHICH in ("run", "build", "snapshot") %}
+    {% if execute and flags.WHICH in ("run", "build", "snapshot")
+        and not run_query("select to_regclass('forecast.alert_delivery') is not null").rows[0][0] %}
         create schema if not exists forecast;
         comment on schema forecast is 'What was forecast, when: rows are written by the model package alone.';
         grant usage on schema forecast to analyst;
@@ -35,7 +36,7 @@
         comment on column forecast.cycle_forecast.features is 'What it was forecast from: spec, extended or custom by the network, fade by the course of the state of health alone.';
         comment on column forecast.cycle_forecast.is_unlike_training is 'Whether the window is unlike all that the network was trained on; null where no network was asked.';
         comment on column forecast.cycle_forecast.last_soh is 'Last state of health that was known, a fraction: where the battery now has another, it has been loaded anew.';
-        comment on column forecast.cycle_forecast.model_version is 'First 12 hexadecimal digits of the SHA-256 of model.pth.';
+        comment on column forecast.cycle_forecast.model_version is 'First 12 hexadecimal digits of the SHA-256 of model.pth, followed by model_extended.pth where there is one.';
         comment on column forecast.cycle_forecast.made_at is 'When the forecast was made.';
 
         create table if not exists forecast.end_of_life_forecast (
@@ -53,7 +54,7 @@
         comment on table forecast.end_of_life_forecast is 'One row per battery, last cycle that was known, and model.';
         comment on column forecast.end_of_life_forecast.battery_id is 'Battery, the cell under test (B0005).';
         comment on column forecast.end_of_life_forecast.made_after_cycle is 'Last cycle that was known.';
-        comment on column forecast.end_of_life_forecast.model_version is 'First 12 hexadecimal digits of the SHA-256 of model.pth.';
+        comment on column forecast.end_of_life_forecast.model_version is 'First 12 hexadecimal digits of the SHA-256 of model.pth, followed by model_extended.pth where there is one.';
         comment on column forecast.end_of_life_forecast.made_at is 'When the forecast was made.';
         comment on column forecast.end_of_life_forecast.cycles is 'Cycles from made_after_cycle until the state of health is below 70 %; null: not within the horizon.';
         comment on column forecast.end_of_life_forecast.low is 'Early end of the 90 % interval; null: not within the horizon.';

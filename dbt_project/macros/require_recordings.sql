@@ -1,10 +1,20 @@
-{#- Stop with a way out, instead of a missing relation, where nothing has been loaded yet. -#}
+{#-
+    Stop with a way out, instead of a missing relation, where nothing has been loaded yet, or where an
+    earlier version did it.
+-#}
 {% macro require_recordings() %}
     {% if execute and flags.WHICH in ("run", "build", "test", "snapshot") %}
-        {% set found = run_query("select to_regclass('staging.source_file') is not null") %}
-        {% if not found.rows[0][0] %}
+        {% set columns = run_query(
+            "select attname from pg_attribute where attrelid = to_regclass('staging.source_file')"
+        ).columns[0].values() %}
+        {% if not columns %}
             {{ exceptions.raise_compiler_error(
                 "database " ~ target.dbname ~ " has no recordings yet: run `python -m loader PATH` first"
+            ) }}
+        {% elif "piece" not in columns %}
+            {{ exceptions.raise_compiler_error(
+                "database " ~ target.dbname ~ " holds recordings as an earlier version left them: run "
+                ~ "`python -m loader status`, which brings them over"
             ) }}
         {% endif %}
     {% endif %}
