@@ -25,7 +25,7 @@ def cycling(seed: int, cycles: int, pulses: bool = False) -> Floats:
     rng = np.random.default_rng(seed)
     parts, clock_s = [], BEGIN_S + rng.uniform(0, 7200)
     for cycle in range(cycles):
-        capacity_ah = 2.0 * (0.97 - 0.0008 * cycle) + rng.normal(0, 0.002)
+        capacity_ah = 2.0 * (0.77 + 0.2 * np.exp(-0.004 * cycle)) + rng.normal(0, 0.002)
         steps: tuple[Step, ...] = (
             (0.85 * capacity_ah * 3600, lambda x: 3.1 + 1.1 * x, lambda x: 1.0 + 0 * x),
             (2400.0, lambda x: 4.2 + 0 * x, lambda x: np.exp(-3 * x)),

@@ -196,7 +196,8 @@
     The batteries that are new, gone or changed since `this` was built, each with the time, the
     discharge and the cycle from which on it is to be built again. A file's last discharge may go on
     in the next file, and a pulse at its end be part of another one: two discharges are built again
-    beside those that have changed.
+    beside those that have changed. Where recordings are put in order, what is counted goes on from
+    the discharge before: its first recording, its number, and whether there was a charge by then.
 -#}
 {% macro changed_batteries() %}
     {% set query %}
@@ -244,6 +245,11 @@
             {% else %}
                 null
             {% endif %}
+            {% if model.name == "int_recording_order" %}
+                , coalesce(start.recording_index, 1),
+                case when start.recording_index is null then 0 else bound.from_discharge - 2 end,
+                coalesce(start.charges, 0)
+            {% endif %}
         from changed
         {% if grain() in ("discharge_index", "cycle_index") %}
             cross join lateral (
@@ -257,6 +263,18 @@
                     recording_order.battery_id = changed.battery_id
                     and pieces.begins_s < changed.from_s
             ) as bound
+        {% endif %}
+        {% if model.name == "int_recording_order" %}
+            left join lateral (
+                select
+                    min(recording_order.recording_index) as recording_index,
+                    bool_or(recording_order.is_charge_recorded)::int as charges
+                from {{ this }} as recording_order
+                where
+                    recording_order.battery_id = changed.battery_id
+                    and recording_order.discharge_index = bound.from_discharge - 1
+                    and recording_order.recording_type = 'discharge'
+            ) as start on true
         {% endif %}
         order by changed.battery_id
     {% endset %}
@@ -293,6 +311,15 @@
         where
             {{ in_batteries(changed, "battery_id") }}
             and discharge_index >= {{ from_bound(changed, 2, "int", "battery_id") }}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- What a count goes on from, of a column of changed_batteries: 0 where all is counted. -#}
+{% macro carried_on(column) -%}
+    {%- if this and is_incremental() -%}
+        {{ from_bound(changed_batteries(), column, "int", "battery_id") }}
+    {%- else -%}
+        0
     {%- endif -%}
 {%- endmacro %}
 

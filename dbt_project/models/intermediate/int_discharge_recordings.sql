@@ -84,7 +84,8 @@ bounded as (
             min(n) as load_on,
             -- what interrupts a discharge for a moment is part of it
             coalesce(
-                max(n), case when numbered.pulse is not null then cardinality(numbered.current_a) end
+                max(n),
+                case when numbered.pulse is not null then cardinality(numbered.current_a) end
             ) as load_off,
             min(n) filter (where numbered.voltage_v[n] < numbered.cutoff_v) as cut_off
         from generate_series(1, cardinality(numbered.current_a)) as numbers (n)

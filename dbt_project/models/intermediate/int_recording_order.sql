@@ -18,17 +18,13 @@ batteries as (
 
 ),
 
--- what flows in a day of rest is noise, which only the other days tell
-numbered as (
+placed as (
 
     select
         bounds.*,
         pieces.recordings_before + bounds.piece_index as recording_index,
         pieces.shift_s,
-        case
-            when bounds.largest_a < {{ var('rest_c_rate') }} * batteries.size_a then 'rest'
-            else bounds.recording_type
-        end as stated_type
+        batteries.size_a
     from bounds
     inner join pieces
         on
@@ -37,6 +33,20 @@ numbered as (
     inner join batteries
         on bounds.battery_id = batteries.battery_id
     {{ only_changed_batteries('bounds') }}
+
+),
+
+-- what flows in a day of rest is noise, which only the other days tell
+numbered as (
+
+    select
+        *,
+        case
+            when largest_a < {{ var('rest_c_rate') }} * size_a then 'rest'
+            else recording_type
+        end as stated_type
+    from placed
+    where recording_index >= {{ carried_on(4) }}
 
 ),
 
@@ -113,9 +123,9 @@ compared as (
         lag(last_voltage_v) over earlier as voltage_before_v,
         lag(ended_at) over earlier as before_ended_at,
         coalesce(begins_at < lag(begins_at) over earlier, false) as is_out_of_order,
-        charges is distinct from lag(charges) over same_type as is_after_a_charge,
-        activity is distinct from lag(activity) over same_type as is_of_another_activity,
-        piece is distinct from lag(piece) over same_type as is_of_another_piece,
+        (charges is distinct from lag(charges) over same_type) as is_after_a_charge,
+        (activity is distinct from lag(activity) over same_type) as is_of_another_activity,
+        (piece is distinct from lag(piece) over same_type) as is_of_another_piece,
         lag(cycle_count) over same_type as last_cycle_count,
         first_voltage_v - lag(last_voltage_v) over same_type as rise_v,
         greatest(first_voltage_v, lag(first_voltage_v) over same_type)
@@ -127,8 +137,8 @@ compared as (
 
 ),
 
--- discharges of one activity, and of one cycle, between two charges are one; each file may count its
--- cycles anew, but a battery whose voltage has risen by much has been charged where nobody saw it
+-- discharges of one activity, and of one cycle, between two charges are one; each file may count
+-- its cycles anew, but a battery whose voltage has risen by much was charged where nobody saw it
 stepped as (
 
     select
@@ -156,7 +166,7 @@ counted as (
 
     select
         *,
-        count(*) filter (where is_first_step) over (
+        {{ carried_on(5) }} + count(*) filter (where is_first_step) over (
             partition by battery_id order by recording_index
         ) as discharges
     from stepped
@@ -188,7 +198,7 @@ indexed as (
         end as lead_in_s,
         is_out_of_order,
         begins_at is null and is_dated_battery as is_undated,
-        charges > 0 as is_charge_recorded,
+        charges + {{ carried_on(6) }} > 0 as is_charge_recorded,
         -- hours later the voltage is another
         case
             when begins_at - before_ended_at < interval '1 minute' then voltage_before_v

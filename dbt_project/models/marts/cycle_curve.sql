@@ -43,9 +43,10 @@ final as (
             recording_order.battery_id = recordings.battery_id
             and recording_order.piece = recordings.piece
             and recording_order.piece_index = recordings.piece_index
-    cross join unnest(
-        recordings.time_s, recordings.voltage_v, recordings.current_a, recordings.temperature_c
-    ) with ordinality as samples (time_s, voltage_v, current_a, temperature_c, n)
+    cross join
+        unnest(
+            recordings.time_s, recordings.voltage_v, recordings.current_a, recordings.temperature_c
+        ) with ordinality as samples (time_s, voltage_v, current_a, temperature_c, n)
     where discharges.is_usable
     group by discharges.battery_id, discharges.cycle_index
 
