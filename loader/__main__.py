@@ -9,7 +9,7 @@ import psycopg2
 from tqdm import tqdm
 
 import database
-from loader import pool, sources, staging
+from loader import contract, pool, sources
 from loader.battery import LoaderError
 from loader.options import parse
 
@@ -48,7 +48,7 @@ def _load(arguments: list[str]) -> int:
     from loader import load
 
     with closing(database.connect()) as server:
-        since = None if options.dry_run else staging.prepare(server)
+        since = None if options.dry_run else contract.prepare(server)
     outcomes = load.run(
         sources.expand(files, together=options.reading.names_batteries),
         load.Order(database.url(), options.reading, since, options.replace),

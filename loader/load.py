@@ -11,7 +11,7 @@ import psycopg2
 from psycopg2.extensions import connection
 
 import database
-from loader import pool, readers, staging
+from loader import inventory, pool, readers, staging
 from loader.battery import Battery, LoaderError
 from loader.part import Part
 from loader.reading import Reading
@@ -103,7 +103,7 @@ def _load(server: connection, order: Order, source: Source) -> Outcome:
         raise LoaderError("the file is empty")
     reading = repr(order.reading)
     digests = {part: part.sha256() for part in source.parts}
-    known = staging.known(server, list(digests.values()), reading, source.battery_id)
+    known = inventory.known(server, list(digests.values()), reading, source.battery_id)
     if order.replace:
         known = [it for it in known if not it.is_replaced]
     new = [part for part, it in digests.items() if not any(it in one.parts for one in known)]
@@ -130,7 +130,7 @@ def _load(server: connection, order: Order, source: Source) -> Outcome:
     return Outcome(source.shown, said, "; ".join(complaints) or None, notes)
 
 
-def _told_known(known: Sequence[staging.Known]) -> str:
+def _told_known(known: Sequence[inventory.Known]) -> str:
     """What had been loaded before."""
     first = known[0]
     if first.is_replaced:

@@ -5,7 +5,7 @@ import sys
 from contextlib import closing
 
 import database
-from loader import staging
+from loader import inventory
 
 
 def main(arguments: list[str]) -> int:
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
         print("nothing was removed", file=sys.stderr)
         return 1
     with closing(database.connect()) as server:
-        staging.remove(server, given.battery_ids, given.piece)
+        inventory.remove(server, given.battery_ids, given.piece)
     print(f"removed {what}: `python -m dbt_project build` removes the features")
     return 0
 

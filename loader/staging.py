@@ -5,20 +5,16 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import groupby
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from psycopg2.extensions import connection, cursor
 
 from binary_copy import Stream, encode
-from loader import placing, readers
-from loader.battery import Battery, LoaderError, Span
+from loader import contract, inventory, placing, readers
+from loader.battery import Battery, LoaderError
 from loader.placing import Piece
 
-CONTRACT = (Path(__file__).parent / "staging.sql").read_text(encoding="utf-8")
-KNOWN = (Path(__file__).parent / "known.sql").read_text(encoding="utf-8")
-VERSION = hashlib.sha256(CONTRACT.encode()).hexdigest()  # kept as the schema's comment
 FACTS = (
     "battery_id", "layout", "procedure", "description", "rated_capacity_ah", "cutoff_v",
     "full_charge_v", "ambient_temperature_c", "largest_current_a", "charge_limit_v",
@@ -37,28 +33,6 @@ class Origin(NamedTuple):
     @property
     def fingerprint(self) -> str:
         return _digest(*self.parts, self.reading, readers.version())
-
-
-class Known(NamedTuple):
-    """Files that have been loaded, or that others have replaced since."""
-
-    battery_id: str
-    file_name: str  # of the piece that holds
-    is_replaced: bool
-    parts: frozenset[str]  # SHA-256 of each
-
-
-class Loaded(NamedTuple):
-    """What staging holds of one piece of a battery."""
-
-    battery_id: str
-    piece: str
-    layout: str
-    recordings: int
-    samples: int
-    begins_at: datetime | None  # null where there are no dates, or the file is the whole battery
-    ends_at: datetime | None
-    loaded_at: datetime
 
 
 class Written(NamedTuple):
@@ -80,50 +54,6 @@ class Written(NamedTuple):
         return cls(battery.battery_id, *counts, battery.notes)
 
 
-def prepare(database: connection) -> datetime:
-    """Create the staging tables where they are missing or older; return the server's time."""
-    with database, database.cursor() as cursor:
-        _lock(cursor, "staging contract")
-        if not _stands(cursor):
-            cursor.execute(CONTRACT)
-            cursor.execute("comment on schema staging is %s", (VERSION,))
-        cursor.execute("select now()")
-        (now,) = cursor.fetchone() or (None,)
-    assert isinstance(now, datetime)
-    return now
-
-
-def status(database: connection) -> list[Loaded]:
-    """Return what is loaded, by battery and time; nothing where there are no staging tables yet.
-
-    Tables of an earlier version are brought over.
-    """
-    with database, database.cursor() as cursor:
-        cursor.execute("select to_regclass('staging.source_file') is not null")
-        if cursor.fetchone() != (True,):
-            return []
-    prepare(database)
-    with database, database.cursor() as cursor:
-        cursor.execute(
-            "select battery_id, piece, layout, recordings, samples,"
-            " case when is_dated then to_timestamp(begins_s) end,"
-            " case when is_dated then to_timestamp(ends_s) end, loaded_at"
-            " from staging.source_file order by battery_id, begins_s, piece"
-        )
-        return [Loaded(*row) for row in cursor.fetchall()]
-
-
-def known(
-    database: connection, parts: Sequence[str], reading: str, battery_id: str = ""
-) -> list[Known]:
-    """Return what is known of files, by their checksums, that were read the same way.
-
-    Of one battery where it is named: equal files may be another one's.
-    """
-    with database, database.cursor() as cursor:
-        return _known(cursor, parts, reading, battery_id) if _stands(cursor) else []
-
-
 def write(
     database: connection,
     batteries: Iterable[tuple[Battery, Origin]],
@@ -138,68 +68,19 @@ def write(
     """
     written: list[Written] = []
     with database, database.cursor() as cursor:
-        _lock(cursor, "staging contract", "_shared")
+        contract.lock(cursor, "staging contract", "_shared")
         for battery_id, own in groupby(batteries, key=lambda it: it[0].battery_id):
-            _lock(cursor, f"battery {battery_id}")
+            contract.lock(cursor, f"battery {battery_id}")
             written += _place(cursor, battery_id, list(own), since, replace)
     return written
 
 
-def remove(database: connection, battery_ids: Sequence[str], piece: str | None = None) -> None:
-    """Delete all that staging holds of the batteries, or of one a piece.
-
-    Raises LoaderError, and deletes nothing, where one is not loaded.
-    """
-    loaded = status(database)
-    batteries = list(dict.fromkeys(it.battery_id for it in loaded))
-    if unknown := [it for it in battery_ids if it not in batteries]:
-        raise LoaderError(
-            f"{', '.join(unknown)}: not loaded, nothing was removed; loaded are "
-            f"{', '.join(batteries) or 'none'}"
-        )
-    with database, database.cursor() as cursor:
-        for battery_id in sorted(battery_ids):
-            _lock(cursor, f"battery {battery_id}")
-            there = [it.name for it in _pieces(cursor, battery_id)]
-            if piece is not None and piece not in there:
-                raise LoaderError(f"{battery_id} has no piece {piece}: it has {', '.join(there)}")
-            for name in there if piece is None else [piece]:
-                _delete(cursor, battery_id, name)
-
-
-def _stands(cursor: cursor) -> bool:
-    cursor.execute("select obj_description(to_regnamespace('staging'), 'pg_namespace')")
-    return cursor.fetchone() == (VERSION,)
-
-
-def _known(cursor: cursor, parts: Sequence[str], reading: str, battery_id: str) -> list[Known]:
-    values = {"parts": list(parts), "reading": reading, "battery_id": battery_id}
-    cursor.execute(KNOWN, values | {"readers": readers.version()})
-    return [
-        Known(battery_id, file_name, is_replaced, frozenset(found))
-        for battery_id, file_name, is_replaced, found in cursor.fetchall()
-    ]
-
-
 def _replacing(cursor: cursor, battery_id: str, origin: Origin) -> str | None:
     """Name the piece that has replaced one from the same files, read the same way."""
-    known = _known(cursor, origin.parts, origin.reading, battery_id)
+    known = inventory.of_files(cursor, origin.parts, origin.reading, battery_id)
     return next(
         (it.file_name for it in known if it.is_replaced and it.parts >= set(origin.parts)), None
     )
-
-
-def _pieces(cursor: cursor, battery_id: str, since: datetime | None = None) -> list[Piece]:
-    cursor.execute(
-        "select piece, begins_s, ends_s, origin_s, is_dated, fingerprint, content,"
-        " coalesce(loaded_at >= %s, false) from staging.source_file"
-        " where battery_id = %s order by begins_s, piece",
-        (since, battery_id),
-    )
-    return [
-        Piece(name, None if span[0] is None else Span(*span), *rest)
-        for name, *span, rest in ((*row[:5], row[5:]) for row in cursor.fetchall())
-    ]
 
 
 def _place(
@@ -210,7 +91,7 @@ def _place(
     replace: Sequence[str],
 ) -> list[Written]:
     """Put the pieces of one battery, whose lock is held, where they belong."""
-    there = _pieces(cursor, battery_id, since)
+    there = inventory.pieces(cursor, battery_id, since)
     if unknown := [it for it in replace if it not in [old.name for old in there]]:
         known = ", ".join(it.name for it in there) or "none"
         raise LoaderError(
@@ -242,7 +123,7 @@ def _place(
                 name = f"{origin.file_name} ({number})"
             names.append(name)
             for old in gone:
-                _forget(cursor, battery_id, old.name, name)
+                inventory.forget(cursor, battery_id, old.name, name)
             _insert(cursor, battery, origin, content, name)
             written.append(
                 Written.of(battery)._replace(
@@ -288,48 +169,6 @@ def _is_same(cursor: cursor, battery_id: str, old: Piece, new: Battery) -> bool:
     return bool(agree.mean() > 0.5)
 
 
-def _forget(cursor: cursor, battery_id: str, piece: str, replaced_by: str) -> None:
-    """Delete a piece that another takes the place of, and note that, once for all it was from."""
-    cursor.execute(
-        "update staging.replaced_file set replaced_by = %s"
-        " where battery_id = %s and replaced_by = %s",
-        (replaced_by, battery_id, piece),
-    )
-    cursor.execute(
-        "insert into staging.replaced_file (battery_id, parts, reading, file_name, replaced_by)"
-        " select battery_id, parts, reading, file_name, %s from staging.source_file"
-        " where battery_id = %s and piece = %s",
-        (replaced_by, battery_id, piece),
-    )
-    _delete_rows(cursor, battery_id, piece)
-
-
-def _delete(cursor: cursor, battery_id: str, piece: str) -> None:
-    """Delete a piece, so that its files, and those it took the place of, can be loaded again."""
-    cursor.execute(
-        "update staging.source_file as it set parts = '{}' from staging.source_file as gone"
-        " where gone.battery_id = %s and gone.piece = %s and it.parts && gone.parts",
-        (battery_id, piece),
-    )
-    cursor.execute(
-        "delete from staging.replaced_file where battery_id = %s and replaced_by = %s",
-        (battery_id, piece),
-    )
-    _delete_rows(cursor, battery_id, piece)
-
-
-def _delete_rows(cursor: cursor, battery_id: str, piece: str) -> None:
-    cursor.execute(
-        "select table_name from information_schema.columns"
-        " where table_schema = 'staging' and column_name = 'piece'"
-    )
-    for (table,) in cursor.fetchall():
-        cursor.execute(
-            f'delete from staging."{table}" where battery_id = %s and piece = %s',
-            (battery_id, piece),
-        )
-
-
 def _insert(cursor: cursor, battery: Battery, origin: Origin, content: str, piece: str) -> None:
     facts = {name: getattr(battery, name) for name in FACTS} | {
         "piece": piece,
@@ -369,8 +208,3 @@ def copy(cursor: cursor, table: str, piece: str, rows: Sequence[NamedTuple]) -> 
 
 def _digest(*parts: str) -> str:
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
-
-
-def _lock(cursor: cursor, what: str, mode: str = "") -> None:
-    """Wait for the advisory lock on `what`; it ends with the transaction."""
-    cursor.execute(f"select pg_advisory_xact_lock{mode}(hashtextextended(%s, 0))", (what,))

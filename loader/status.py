@@ -6,7 +6,7 @@ from contextlib import closing
 from datetime import datetime
 
 import database
-from loader import staging
+from loader import inventory
 
 
 def main(arguments: list[str]) -> int:
@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="as a JSON array")
     options = parser.parse_args(arguments)
     with closing(database.connect()) as server:
-        loaded = staging.status(server)
+        loaded = inventory.status(server)
     if options.json:
         print(json.dumps([row._asdict() for row in loaded], indent=2, default=datetime.isoformat))
     elif loaded:
@@ -29,8 +29,8 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _print_table(loaded: list[staging.Loaded]) -> None:
-    cells = [list(staging.Loaded._fields), *([_shown(it) for it in row] for row in loaded)]
+def _print_table(loaded: list[inventory.Loaded]) -> None:
+    cells = [list(inventory.Loaded._fields), *([_shown(it) for it in row] for row in loaded)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for line in cells:
         print("  ".join(it.ljust(width) for it, width in zip(line, widths, strict=True)).rstrip())

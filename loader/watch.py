@@ -13,7 +13,7 @@ from typing import TextIO
 import psycopg2
 
 import database
-from loader import load, options, sources, staging
+from loader import contract, load, options, sources
 from loader.battery import LoaderError
 from loader.reading import Reading
 
@@ -94,18 +94,19 @@ def _load(files: list[sources.Found], reading: Reading, jobs: int, told: set[str
     """Load files and tell, once, what became of each; False where the database is at fault."""
     try:
         with closing(database.connect()) as server:
-            since = staging.prepare(server)
+            since = contract.prepare(server)
     except (database.DatabaseError, psycopg2.Error) as error:
         _say(database.one_line(error), sys.stderr)
         return False
     expanded = sources.expand(files, together=reading.names_batteries)
     with closing(load.run(expanded, load.Order(database.url(), reading, since), jobs)) as outcomes:
         for outcome in outcomes:
-            complaints = [*outcome.notes, *([outcome.failure] if outcome.failure else [])]
-            for complaint in complaints:
-                if complaint not in told:
+            for complaint in filter(None, (*outcome.notes, outcome.failure)):
+                # files that are read together are called by another name each time
+                what = complaint if reading.names_batteries else f"{outcome.shown}: {complaint}"
+                if what not in told:
                     _say(f"{outcome.shown}: {complaint}", sys.stderr)
-                    told.add(complaint)
+                    told.add(what)
             if outcome.said and not outcome.is_known:
                 _say(f"{outcome.shown}: {outcome.said}", sys.stdout)
             if outcome.is_fatal:

@@ -3,7 +3,7 @@
 import re
 
 from loader import part
-from loader.readers import READERS, series, sniff, timeline
+from loader.readers import READERS, phases, sniff, timeline
 from loader.readers.columns import TABLE, TIMES
 from loader.readers.units import QUANTITIES
 from loader.reading import ROLES
@@ -43,7 +43,7 @@ def test_every_vocabulary_is_named() -> None:
 
 
 def test_thresholds_are_the_codes_own() -> None:
-    assert (series.RESTING, series.FLOWING, series.PULSE_H) == (0.01, 0.05, 0.02)
+    assert (phases.RESTING, phases.FLOWING, phases.PULSE_H) == (0.01, 0.05, 0.02)
     assert (part.STRONGEST, sniff.WIDEST, timeline.OVERLAP) == (100, 2000, 0.5)
     assert TIMES == ("time", "clock", "step_time")
     project = (ROOT / "dbt_project/dbt_project.yml").read_text(encoding="utf-8")

@@ -23,7 +23,7 @@ import scipy.io
 import sqlalchemy
 
 from binary_copy import encode
-from loader import staging
+from loader import contract, staging
 from loader.battery import Battery
 from loader.load import Order, load
 from loader.part import Part
@@ -63,7 +63,7 @@ def main() -> int:
     url = server.create()
     try:
         with closing(psycopg2.connect(url)) as opened, tempfile.TemporaryDirectory() as folder:
-            staging.prepare(opened)
+            contract.prepare(opened)
             whole_load(url, opened, files)
             battery = matlab_file(largest.read_bytes(), "")
             copying(

@@ -99,7 +99,7 @@ typed as (
             when 1 then 'discharge'
             when 0 then 'charge'
             else stated_type
-        end as recording_type_of_all
+        end as assigned_type
     from assigned
 
 ),
@@ -109,7 +109,7 @@ timed as (
     select
         *,
         count(begins_at) over (partition by battery_id) > 0 as is_dated_battery,
-        count(*) filter (where recording_type_of_all = 'charge') over earlier as charges
+        count(*) filter (where assigned_type = 'charge') over earlier as charges
     from typed
     window earlier as (partition by battery_id order by recording_index)
 
@@ -119,7 +119,7 @@ compared as (
 
     select
         *,
-        lag(recording_type_of_all) over earlier as type_before,
+        lag(assigned_type) over earlier as type_before,
         lag(last_voltage_v) over earlier as voltage_before_v,
         lag(ended_at) over earlier as before_ended_at,
         coalesce(begins_at < lag(begins_at) over earlier, false) as is_out_of_order,
@@ -133,7 +133,7 @@ compared as (
     from timed
     window
         earlier as (partition by battery_id order by recording_index),
-        same_type as (partition by battery_id, recording_type_of_all order by recording_index)
+        same_type as (partition by battery_id, assigned_type order by recording_index)
 
 ),
 
@@ -143,7 +143,7 @@ stepped as (
 
     select
         *,
-        recording_type_of_all = 'discharge'
+        assigned_type = 'discharge'
         and (
             is_after_a_charge
             or is_of_another_activity
@@ -181,10 +181,10 @@ indexed as (
         piece,
         piece_index,
         case
-            when recording_type_of_all = 'discharge' then discharges
+            when assigned_type = 'discharge' then discharges
             else discharges + 1
         end::int as discharge_index,
-        recording_type_of_all as recording_type,
+        assigned_type as recording_type,
         pulse,
         begins_at,
         ended_at,
@@ -192,7 +192,7 @@ indexed as (
         -- a file that begins within a charge or discharge begins where the last one ended
         case
             when piece_index > 1 or recording_index = 1 then lead_in_s
-            when type_before = recording_type_of_all and not is_first_step
+            when type_before = assigned_type and not is_first_step
                 then extract(epoch from begins_at - before_ended_at)::float8
             else lead_in_s
         end as lead_in_s,
