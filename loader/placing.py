@@ -21,6 +21,13 @@ class Piece(NamedTuple):
 Same = Callable[[Piece, Battery], bool]
 
 
+def is_then(old: Piece, new: Battery) -> bool:
+    """Tell whether two were recorded at the same time: one day of rest is like another."""
+    if not old.span or not new.span:
+        return True
+    return old.span.covers(new.span) and new.span.covers(old.span)
+
+
 def holds(old: Piece, new: Battery, is_same: Same) -> bool:
     """Tell whether a new piece is only a part of one that is there: there is nothing to add."""
     if not old.span or not new.span or old.span.is_dated != new.span.is_dated:

@@ -102,8 +102,14 @@ def _place(
     for battery, origin in own:
         content = _content(battery, origin)
         twin = next(
-            (it.name for it in there if it.fingerprint == origin.fingerprint), None
-        ) or next((it.name for it in there if it.content == content), None)
+            (
+                it.name
+                for it in there
+                if it.fingerprint == origin.fingerprint
+                or (it.content == content and placing.is_then(it, battery))
+            ),
+            None,
+        )
         if not twin and not replace:
             twin = _replacing(cursor, battery_id, origin) or next(
                 (it.name for it in there if placing.holds(it, battery, is_same)), None

@@ -269,6 +269,21 @@ def test_a_day_more_is_added_and_the_same_again_does_nothing(
     assert loaded(*week).count("nothing to do") == len(week)
 
 
+def test_a_day_of_rest_like_the_one_before_is_another_day(
+    empty: str, sql: connection, tmp_path: Path
+) -> None:
+    rest = np.array([[days.BEGIN_S + 60 * at, 4.18, 0.0, 25.0] for at in range(60)])
+    for day in range(3):
+        (tmp_path / f"C1_2024-03-0{day + 1}.csv").write_text(
+            written(rest + np.array([day * days.DAY_S, 0, 0, 0]))
+        )
+    loaded(tmp_path)
+    assert len(pieces(sql, "C1")) == 3
+    copy = tmp_path / "C1_2024-03-01 again.csv"
+    copy.write_text(written(rest).replace("4.18000", "4.18"))
+    assert "same recordings from C1_2024-03-01.csv" in loaded(copy)
+
+
 def test_a_corrected_day_takes_the_place_of_the_first_and_is_said(
     empty: str, sql: connection, week: list[Path], tmp_path: Path
 ) -> None:
