@@ -124,7 +124,7 @@ def forget(cursor: cursor, battery_id: str, piece: str, replaced_by: str) -> Non
     )
     cursor.execute(
         "insert into staging.replaced_file (battery_id, parts, reading, file_name, replaced_by)"
-        " select battery_id, parts, reading, file_name, %s from staging.source_file"
+        " select battery_id, parts, coalesce(reading, ''), file_name, %s from staging.source_file"
         " where battery_id = %s and piece = %s",
         (replaced_by, battery_id, piece),
     )

@@ -235,12 +235,13 @@ def test_a_killed_run_leaves_whole_batteries_and_is_completed(
 def test_what_is_wrong_is_said_in_one_line(
     simulated: str, model_path: Path, server: Any, tmp_path: Path
 ) -> None:
+    not_built = server.create()
     for arguments, environment, said in (
         (["predict", "--battery", "X1"], {}, "there is no battery X1: there are S0001, S0002"),
         (["backtest", "X1"], {}, "cycle_series has no battery X1"),
         (["predict"], {"MODEL_PATH": str(tmp_path / "none.pth")}, "no model at"),
-        (["predict"], {"DATABASE_URL": server.url}, "run `python -m dbt_project build`"),
-        (["backtest", "X1"], {"DATABASE_URL": server.url}, "`python -m dbt_project build`"),
+        (["predict"], {"DATABASE_URL": not_built}, "run `python -m dbt_project build`"),
+        (["backtest", "X1"], {"DATABASE_URL": not_built}, "`python -m dbt_project build`"),
     ):
         made = run(
             "python", "-m", f"model.{arguments[0]}", *arguments[1:],
@@ -249,6 +250,7 @@ def test_what_is_wrong_is_said_in_one_line(
         assert made.returncode == 1
         assert said in made.stderr
         assert made.stderr.count("\n") == 1
+    server.drop(not_built)
 
 
 def test_a_backtest_says_what_would_have_been_said(

@@ -157,6 +157,11 @@ def test_a_home_and_a_project_that_nobody_may_write_in() -> None:
         assert "PGHOST" in said
 
 
+def _heed_ctrl_c() -> None:
+    """What a shell starts in the background ignores it, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(
     ("command", "awaited", "said"),
     [
@@ -183,7 +188,7 @@ def test_ctrl_c_is_one_line(
     }  # fmt: skip
     running = subprocess.Popen(
         [sys.executable, "-m", *command], **User(tmp_path).process(tmp_path, **environment),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=_heed_ctrl_c,
     )  # fmt: skip
     assert running.stdout is not None
     for line in running.stdout:
