@@ -125,7 +125,7 @@ def main() -> None:
 
             simulate.simulate_aging(folder / "S.mat", seed=1, cycles=200)
             load(many, folder / "S.mat")
-            dbt_seconds(many, "seed")
+            dbt_seconds(many, "build")
             watch.start()
             rates = []
             for count in (18, cells):
