@@ -1,12 +1,13 @@
 """PostgreSQL's binary COPY format: rows in, bytes out."""
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from io import RawIOBase
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from psycopg2.extensions import cursor
 
 FLOAT8_OID = 701
 ELEMENT = np.dtype([("bytes", ">i4"), ("value", ">f8")])  # a float8 within an array, on the wire
@@ -44,6 +45,17 @@ def _field(value: str | bool | int | float | NDArray[np.float64] | None) -> byte
         return struct.pack(">ii", 4, value)
     text = value.encode()
     return struct.pack(">i", len(text)) + text
+
+
+def copy(
+    cursor: cursor, table: str, rows: Iterable[tuple[Any, ...]], columns: Sequence[str]
+) -> None:
+    """Append rows to a table by COPY; the table's name is taken as it stands."""
+    cursor.copy_expert(
+        f"copy {table} ({', '.join(columns)}) from stdin (format binary)",
+        Stream(encode(rows)),
+        size=1 << 18,
+    )
 
 
 class Stream(RawIOBase):

@@ -91,11 +91,13 @@ def _refuse_doubt(names: str, new: Sequence[Battery], old: Piece, is_same: Same)
             f"{dated} has dates and {undated} has none, so that their order is not known: name the "
             f"column with --column clock=NAME, or {way_out}"
         )
-    begins_s, ends_s = min(it.begins_s for it in spans), max(it.ends_s for it in spans)
-    if not spans[0]._replace(begins_s=begins_s, ends_s=ends_s).covers(old.span):
+    whole = spans[0]._replace(
+        begins_s=min(it.begins_s for it in spans), ends_s=max(it.ends_s for it in spans)
+    )
+    if not whole.covers(old.span):
         raise LoaderError(
-            f"{names} ({told(spans[0]._replace(begins_s=begins_s, ends_s=ends_s))}) and "
-            f"{old.name} ({told(old.span)}) of {battery_id} overlap in part: {way_out}"
+            f"{names} ({_told(whole)}) and {old.name} ({_told(old.span)}) of {battery_id} "
+            f"overlap in part: {way_out}"
         )
     if not old.span.is_dated and not any(is_same(old, it) for it in new):
         raise LoaderError(
@@ -105,10 +107,8 @@ def _refuse_doubt(names: str, new: Sequence[Battery], old: Piece, is_same: Same)
         )
 
 
-def told(span: Span | None) -> str:
+def _told(span: Span) -> str:
     """Say when a piece was recorded."""
-    if span is None:
-        return "the whole battery"
     if not span.is_dated:
         return f"{span.begins_s:,.0f} to {span.ends_s:,.0f} s of the test"
     begin, end = (

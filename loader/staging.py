@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from psycopg2.extensions import connection, cursor
 
-from binary_copy import Stream, encode
+import binary_copy
 from loader import contract, inventory, placing, readers
 from loader.battery import Battery, LoaderError
 from loader.placing import Piece
@@ -163,15 +163,21 @@ def _is_same(cursor: cursor, battery_id: str, old: Piece, new: Battery) -> bool:
         " where battery_id = %s and piece = %s order by recording_index",
         (battery_id, old.name),
     )
-    rows = [(row.time_s, row.voltage_v) for row in new.tables["tabular_recording"]]  # type: ignore[attr-defined]
-    samples = [
-        np.concatenate([np.array(it, dtype=float) for it in column]) + shift
-        for source, span in ((cursor.fetchall(), old.span), (rows, new.span))
-        for column, shift in zip(zip(*source, strict=True), (span.origin_s, 0.0), strict=True)  # type: ignore[union-attr]
-    ]
-    few, many = sorted((samples[:2], samples[2:]), key=lambda it: it[0].size)
-    at = np.clip(np.searchsorted(many[0], few[0] - 1e-3), 0, many[0].size - 1)
-    agree = (np.abs(many[0][at] - few[0]) < 2e-3) & (np.abs(many[1][at] - few[1]) < 1e-6)
+    recordings: Sequence[Any] = new.tables["tabular_recording"]
+    both = []
+    for rows, span in (
+        (cursor.fetchall(), old.span),
+        ([(it.time_s, it.voltage_v) for it in recordings], new.span),
+    ):
+        assert span
+        time_s, voltage_v = (
+            np.concatenate([np.array(it, dtype=float) for it in column])
+            for column in zip(*rows, strict=True)
+        )
+        both.append((span.origin_s + time_s, voltage_v))
+    (time_s, voltage_v), (times_s, voltages_v) = sorted(both, key=lambda it: it[0].size)
+    at = np.clip(np.searchsorted(times_s, time_s - 1e-3), 0, times_s.size - 1)
+    agree = (np.abs(times_s[at] - time_s) < 2e-3) & (np.abs(voltages_v[at] - voltage_v) < 1e-6)
     return bool(agree.mean() > 0.5)
 
 
@@ -204,12 +210,8 @@ def _insert(cursor: cursor, battery: Battery, origin: Origin, content: str, piec
 def copy(cursor: cursor, table: str, piece: str, rows: Sequence[NamedTuple]) -> None:
     """Append rows of a piece to a staging table; their field names are its columns."""
     if rows:
-        cursor.copy_expert(
-            f"copy staging.{table} (piece, {', '.join(rows[0]._fields)})"
-            " from stdin (format binary)",
-            Stream(encode((piece, *row) for row in rows)),
-            size=1 << 18,
-        )
+        columns = ("piece", *rows[0]._fields)
+        binary_copy.copy(cursor, f"staging.{table}", ((piece, *row) for row in rows), columns)
 
 
 def _digest(*parts: str) -> str:

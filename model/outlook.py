@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from psycopg2.extensions import connection, cursor
+from psycopg2.extensions import connection
 from psycopg2.extras import execute_batch
 
-from binary_copy import Stream, encode
+from binary_copy import copy
 from model.forecast import Prediction, Trajectory
 
 KEY = ("battery_id", "made_after_cycle", "model_version")
@@ -101,14 +101,6 @@ def write(database: connection, outlooks: Sequence[Outlook]) -> int:
                 f"delete from forecast.{table} where ({', '.join(KEY)}) = (%s, %s, %s)",
                 keys,
             )
-            _copy(cursor, table, rows)
+            if rows:
+                copy(cursor, f"forecast.{table}", rows, rows[0]._fields)
     return len(cycles)
-
-
-def _copy(cursor: cursor, table: str, rows: Sequence[NamedTuple]) -> None:
-    if rows:
-        cursor.copy_expert(
-            f"copy forecast.{table} ({', '.join(rows[0]._fields)}) from stdin (format binary)",
-            Stream(encode(rows)),
-            size=1 << 18,
-        )

@@ -59,9 +59,19 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 def build(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run dbt against a database; its artifacts go to a folder of their own per database."""
+    return _dbt("build", url, *arguments)
+
+
+def rebuild(url: str, *arguments: str) -> None:
+    """Run the models alone, as `dbt run` does; it has to succeed."""
+    made = _dbt("run", url, *arguments)
+    assert made.returncode == 0, made.stdout
+
+
+def _dbt(command: str, url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     target = f"target/{parse_dsn(url)['dbname']}"
     return run(
-        "dbt", "build", "--project-dir", "dbt_project", "--target-path", target, *arguments,
+        "dbt", command, "--project-dir", "dbt_project", "--target-path", target, *arguments,
         DATABASE_URL=url,
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ from psycopg2.extensions import connection
 
 from loader import simulate
 from tests.cells import CAPACITIES, cell, plain
-from tests.conftest import ROOT, rows, run
+from tests.conftest import ROOT, rebuild, rows, run
 
 TABLES = (
     "public_intermediate.int_charges",
@@ -16,14 +16,6 @@ TABLES = (
     "cycle_quality",
     "battery_summary",
 )
-
-
-def dbt(url: str, *arguments: str) -> None:
-    made = run(
-        "dbt", "run", "--project-dir", "dbt_project", "--target-path", "target/incremental",
-        *arguments, DATABASE_URL=url,
-    )  # fmt: skip
-    assert made.returncode == 0, made.stdout
 
 
 def load(folder: Path, url: str) -> None:
@@ -44,7 +36,7 @@ def places(sql: connection, without: str = "") -> dict[str, list[tuple]]:  # typ
 
 def test_a_rebuild_with_no_change_touches_nothing(simulated: str, sql: connection) -> None:
     before = places(sql)
-    dbt(simulated)
+    rebuild(simulated)
     assert places(sql) == before
 
 
@@ -54,11 +46,11 @@ def test_one_more_file_recomputes_that_battery_only(
     before = places(sql)
     simulate.simulate_aging(tmp_path / "S0009.mat", seed=9, cycles=5)
     load(tmp_path, simulated)
-    dbt(simulated)
+    rebuild(simulated)
     assert places(sql, without="S0009") == before
     assert rows(sql, "select count(*) from cycle_series where battery_id = 'S0009'") == [(5,)]
     incremental = contents(sql)
-    dbt(simulated, "--full-refresh")
+    rebuild(simulated, "--full-refresh")
     assert contents(sql) == incremental
 
 
@@ -68,7 +60,7 @@ def test_a_file_loaded_anew_replaces_its_battery(
     before = places(sql, without="S0002")
     simulate.simulate_aging(tmp_path / "S0002.mat", seed=9, cycles=5)
     load(tmp_path, simulated)
-    dbt(simulated)
+    rebuild(simulated)
     assert places(sql, without="S0002") == before
     assert rows(sql, "select count(*) from cycle_series where battery_id = 'S0002'") == [(5,)]
 
@@ -76,7 +68,7 @@ def test_a_file_loaded_anew_replaces_its_battery(
 def test_a_battery_that_is_gone_vanishes(simulated: str, sql: connection) -> None:
     for table in ("source_file", "aging_recording", "aging_impedance"):
         sql.cursor().execute(f"delete from staging.{table} where battery_id = 'S0002'")
-    dbt(simulated)
+    rebuild(simulated)
     for name in TABLES:
         assert rows(sql, f"select count(*) from {name} where battery_id = 'S0002'") == [(0,)]
 
@@ -86,15 +78,15 @@ def test_a_part_of_the_project_built_alone_does_not_hide_the_rest(
 ) -> None:
     simulate.simulate_aging(tmp_path / "S0009.mat", seed=9, cycles=5)
     load(tmp_path, simulated)
-    dbt(simulated, "--select", "cycle_series")
-    dbt(simulated)
+    rebuild(simulated, "--select", "cycle_series")
+    rebuild(simulated)
     assert rows(sql, "select count(*) from cycle_series where battery_id = 'S0009'") == [(5,)]
 
 
 def test_another_value_of_a_variable_rebuilds_everything(simulated: str, sql: connection) -> None:
     query = "select count(*) from battery_summary where end_of_life_cycle = 1"
     assert rows(sql, query) == [(0,)]
-    dbt(simulated, "--vars", "{end_of_life_soh: 1.1}")
+    rebuild(simulated, "--vars", "{end_of_life_soh: 1.1}")
     assert rows(sql, query) == rows(sql, "select count(*) from battery_summary")
 
 
@@ -109,7 +101,7 @@ def test_the_same_file_read_another_way_is_built_anew(
             "--rated-capacity-ah", str(rated), DATABASE_URL=simulated,
         )  # fmt: skip
         assert loaded.returncode == 0, loaded.stderr
-        dbt(simulated)
+        rebuild(simulated)
         found = [soh for (soh,) in rows(sql, query)]
         assert found == pytest.approx([it / rated for it in CAPACITIES], rel=1e-3)
 
@@ -119,7 +111,7 @@ def test_an_edited_macro_rebuilds_everything(simulated: str, sql: connection) ->
     before = places(sql)
     try:
         macro.write_text("{% macro edited_by_a_test() %} 1 {% endmacro %}\n")
-        dbt(simulated)
+        rebuild(simulated)
     finally:
         macro.unlink()
     after = places(sql)

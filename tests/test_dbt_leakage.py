@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from psycopg2.extensions import connection
 
-from tests.conftest import rows, run
+from tests.conftest import rebuild, rows
 
 CUTS = (Path(__file__).parent / "cuts.sql").read_text(encoding="utf-8")
 SERIES = (
@@ -25,11 +25,7 @@ def cut_and_compare(url: str, sql: connection, seed: str) -> None:
             f"delete from staging.{table} as it using cuts"
             " where it.battery_id = cuts.battery_id and it.recording_index > cuts.recording_index"
         )
-    made = run(
-        "dbt", "run", "--full-refresh", "--project-dir", "dbt_project",
-        "--target-path", "target/cut", DATABASE_URL=url,
-    )  # fmt: skip
-    assert made.returncode == 0, made.stdout
+    rebuild(url, "--full-refresh")
     assert rows(sql, "select count(*) from cycle_series") == [(len(before),)]
     for old, new in zip(before, rows(sql, SERIES), strict=True):
         assert new == old

@@ -19,7 +19,7 @@ from psycopg2.extensions import connection
 
 from tests import days
 from tests.cells import cell, plain
-from tests.conftest import NASA, ROOT, Server, build, load, matlab_file, rows, run
+from tests.conftest import NASA, ROOT, Server, build, load, matlab_file, rebuild, rows
 from tests.days import FACTS, deliver, written
 from tests.test_loader import aging_file, discharge
 
@@ -34,14 +34,6 @@ BUILT = (
     "battery_summary",
     "battery_history",
 )
-
-
-def dbt_run(url: str, *arguments: str) -> None:
-    made = run(
-        "dbt", "run", "--project-dir", "dbt_project", "--target-path", "target/pieces",
-        *arguments, DATABASE_URL=url,
-    )  # fmt: skip
-    assert made.returncode == 0, made.stdout
 
 
 def contents(url: str) -> dict[str, list[tuple]]:  # type: ignore[type-arg]
@@ -114,13 +106,13 @@ def test_a_fleet_delivered_in_any_order_is_the_fleet_loaded_at_once(
             made = build(bit_by_bit)
             assert made.returncode == 0, made.stdout
         else:
-            dbt_run(bit_by_bit)
+            rebuild(bit_by_bit)
     assert said.count("nothing to do") == len(batches[-1])
     found, wanted = contents(bit_by_bit), contents(once)
     for name in BUILT:
         assert found[name] == wanted[name], name
     assert len(found["cycle_series"]) == 20 * 350
-    dbt_run(bit_by_bit, "--full-refresh")
+    rebuild(bit_by_bit, "--full-refresh")
     assert contents(bit_by_bit) == wanted
     for url in (once, bit_by_bit):
         server.drop(url)
@@ -144,7 +136,7 @@ def test_any_cuts_in_any_order_are_what_they_are_at_once(server: Server, tmp_pat
     for at in range(0, len(files), third):
         loaded(*files[at : at + third], url=bit_by_bit)
         if at:
-            dbt_run(bit_by_bit)
+            rebuild(bit_by_bit)
         else:
             assert build(bit_by_bit).returncode == 0
     wanted, found = contents(once), contents(bit_by_bit)
@@ -156,13 +148,13 @@ def test_any_cuts_in_any_order_are_what_they_are_at_once(server: Server, tmp_pat
         piece = ("--piece", path.name, "--yes")
         battery_id = path.name.partition("_")[0]
         assert load("remove", battery_id, *piece, DATABASE_URL=bit_by_bit).returncode == 0
-    dbt_run(bit_by_bit)
+    rebuild(bit_by_bit)
     without = contents(bit_by_bit)
     assert without["cycle_series"] != wanted["cycle_series"]
-    dbt_run(bit_by_bit, "--full-refresh")
+    rebuild(bit_by_bit, "--full-refresh")
     assert contents(bit_by_bit) == without
     loaded(*files, url=bit_by_bit)
-    dbt_run(bit_by_bit)
+    rebuild(bit_by_bit)
     assert contents(bit_by_bit) == wanted
     for url in (once, bit_by_bit):
         server.drop(url)
@@ -179,7 +171,7 @@ def test_a_killed_build_is_completed_by_the_next(server: Server, week: list[Path
         _kill_at(model, killed)
     loaded(week[0], url=killed)
     _kill_at("int_discharges", killed)
-    dbt_run(killed)
+    rebuild(killed)
     assert contents(killed) == contents(once)
     for url in (once, killed):
         server.drop(url)
@@ -214,7 +206,7 @@ def test_nasas_cells_cut_into_days_are_what_they_are_whole(
     for at in range(0, len(files), third):
         loaded(*files[at : at + third], url=bit_by_bit)
         if at:
-            dbt_run(bit_by_bit)
+            rebuild(bit_by_bit)
         else:
             assert build(bit_by_bit).returncode == 0
     found = contents(bit_by_bit)
@@ -222,7 +214,7 @@ def test_nasas_cells_cut_into_days_are_what_they_are_whole(
     # in one file, and NASA's own: its rests before a load have a sample, a table's steps have none
     (tmp_path / "whole.csv").write_text(written(_samples(path)))
     loaded(tmp_path / "whole.csv", url=once)
-    dbt_run(once)
+    rebuild(once)
     with closing(psycopg2.connect(once)) as opened:
         cut, whole = (_features(opened, name) for name in (battery_id, "whole"))
     some = np.arange(cut.shape[1]) != CHARGE

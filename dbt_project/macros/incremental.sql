@@ -99,6 +99,11 @@
     {% do return(run_query(query).rows) %}
 {% endmacro %}
 
+{#- The same, for a model that asks more than once; none where all is built, and in a unit test. -#}
+{% macro batteries_to_build() %}
+    {% do return(changed_batteries() if this and is_incremental() else []) %}
+{% endmacro %}
+
 {#- Names as constants, because Postgres pushes these, and no join, down through window functions. -#}
 {% macro in_batteries(changed, battery_id) -%}
     {%- if changed -%}
@@ -115,17 +120,20 @@
     ('{{ tojson(bounds) | replace("'", "''") }}'::jsonb ->> {{ battery_id }})::{{ of_type }}
 {%- endmacro %}
 
-{#- Within a model, after its imports: the batteries that changed. A unit test has no `this`. -#}
-{% macro only_changed_batteries(relation="") -%}
+{#-
+    Within a model, after its imports: the batteries that changed; `changed` where the model has them
+    at hand, for it asks more than once. A unit test has no `this`.
+-#}
+{% macro only_changed_batteries(relation="", changed=none) -%}
     {%- if this and is_incremental() -%}
-        where {{ in_batteries(changed_batteries(), relation ~ "." ~ "battery_id" if relation else "battery_id") }}
+        where {{ in_batteries(changed or changed_batteries(), relation ~ "." ~ "battery_id" if relation else "battery_id") }}
     {%- endif -%}
 {%- endmacro %}
 
 {#- Of these, the discharges that may have changed. -#}
-{% macro only_changed_discharges() -%}
+{% macro only_changed_discharges(changed=none) -%}
     {%- if this and is_incremental() -%}
-        {%- set changed = changed_batteries() -%}
+        {%- set changed = changed or changed_batteries() -%}
         where
             {{ in_batteries(changed, "battery_id") }}
             and discharge_index >= {{ from_bound(changed, 2, "int", "battery_id") }}
@@ -133,9 +141,9 @@
 {%- endmacro %}
 
 {#- What a count goes on from, of a column of changed_batteries: 0 where all is counted. -#}
-{% macro carried_on(column) -%}
+{% macro carried_on(changed, column) -%}
     {%- if this and is_incremental() -%}
-        {{ from_bound(changed_batteries(), column, "int", "battery_id") }}
+        {{ from_bound(changed, column, "int", "battery_id") }}
     {%- else -%}
         0
     {%- endif -%}

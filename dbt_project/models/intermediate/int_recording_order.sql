@@ -1,3 +1,4 @@
+{%- set changed = batteries_to_build() -%}
 with
 
 bounds as (
@@ -32,7 +33,7 @@ placed as (
             and bounds.piece = pieces.piece
     inner join batteries
         on bounds.battery_id = batteries.battery_id
-    {{ only_changed_batteries('bounds') }}
+    {{ only_changed_batteries('bounds', changed) }}
 
 ),
 
@@ -46,7 +47,7 @@ numbered as (
             else recording_type
         end as stated_type
     from placed
-    where recording_index >= {{ carried_on(4) }}
+    where recording_index >= {{ carried_on(changed, 4) }}
 
 ),
 
@@ -166,7 +167,7 @@ counted as (
 
     select
         *,
-        {{ carried_on(5) }} + count(*) filter (where is_first_step) over (
+        {{ carried_on(changed, 5) }} + count(*) filter (where is_first_step) over (
             partition by battery_id order by recording_index
         ) as discharges
     from stepped
@@ -198,7 +199,7 @@ indexed as (
         end as lead_in_s,
         is_out_of_order,
         begins_at is null and is_dated_battery as is_undated,
-        charges + {{ carried_on(6) }} > 0 as is_charge_recorded,
+        charges + {{ carried_on(changed, 6) }} > 0 as is_charge_recorded,
         -- hours later the voltage is another
         case
             when begins_at - before_ended_at < interval '1 minute' then voltage_before_v
@@ -210,7 +211,7 @@ indexed as (
 final as (
 
     select * from indexed
-    {{ only_changed_discharges() }}
+    {{ only_changed_discharges(changed) }}
 
 )
 
