@@ -24,7 +24,7 @@ from model import baselines, cards, data, plots, progress, scores, train
 from model.config import Config
 from model.data import Array, ModelError, Series, Windows
 from model.fade import END_OF_LIFE_SOH, Fade
-from model.forecaster import Forecaster
+from model.model_file import Forecaster
 
 SPECIFIED = ("B0005", "B0006", "B0007", "B0018")
 ORIGINS = (17, 50, 80)  # cycles known when a trajectory is forecast

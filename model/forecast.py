@@ -8,8 +8,8 @@ import numpy as np
 from model import data
 from model.data import Array, ModelError, TooFewCyclesError, UnknownBatteryError, listed
 from model.fade import Trajectory
-from model.forecaster import Cycle, Forecaster, Model, extended_path, load
 from model.intervals import MEMORY
+from model.model_file import Cycle, Forecaster, Model, extended_path, load
 
 __all__ = [
     "Forecaster",

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 import database
 from model import config as knobs
-from model import data, forecaster, plots, progress, scores
+from model import data, model_file, plots, progress, scores
 from model.config import Config
 from model.data import Array, ModelError, Series, Windows
-from model.forecaster import Forecaster
+from model.model_file import Forecaster
 from model.network import Network
 
 MOST_EPOCHS = 100  # tried when the number of epochs is chosen
@@ -153,7 +153,7 @@ def _fingerprint(config: Config, series: list[Series]) -> str:
 def _made_from(path: Path) -> str | None:
     """Return the fingerprint in a model file; None where there is none that can be used."""
     try:
-        return str(forecaster.load_one(path)[0].card.get("made_from"))
+        return str(model_file.load_one(path)[0].card.get("made_from"))
     except ModelError:
         return None
 

@@ -1,4 +1,4 @@
-"""What a model file holds: a network, its intervals, its fade, and how all of it was made."""
+"""A model file: a network, its intervals, its fade, and how all of it was made."""
 
 import hashlib
 import io
