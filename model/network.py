@@ -10,8 +10,27 @@ from model.data import Array
 BATCH = 2000  # windows of a pass: what a pass holds in memory does not grow with a fleet
 
 
-class Network(nn.Module):
-    """LSTM, ReLU, dropout, LSTM, linear: SOH of the cycle after the window.
+class Stack(nn.Module):
+    """LSTM, ReLU, dropout, LSTM, linear: one output after each cycle, knowing those up to it."""
+
+    def __init__(self, config: Config, inputs: int) -> None:
+        super().__init__()
+        self.config = config
+        self.lstm_1 = nn.LSTM(inputs, config.hidden_1, batch_first=True)
+        self.dropout = nn.Dropout(config.dropout)
+        self.lstm_2 = nn.LSTM(config.hidden_1, config.hidden_2, batch_first=True)
+        self.head = nn.Linear(config.hidden_2, 1)
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """Map scaled inputs [batch, cycles, inputs] to outputs [batch, cycles]."""
+        hidden, _ = self.lstm_1(inputs)  # [batch, cycles, hidden_1]
+        hidden, _ = self.lstm_2(self.dropout(torch.relu(hidden)))  # [batch, cycles, hidden_2]
+        output: Tensor = self.head(hidden).squeeze(-1)
+        return output
+
+
+class Network(Stack):
+    """SOH of the cycle after the window, from the stack's output after its last cycle.
 
     Inputs and output are in physical units. With the target `change`, the measured inputs are taken
     relative to the window's last cycle, and the output is added to that cycle's SOH.
@@ -23,13 +42,8 @@ class Network(nn.Module):
     output_std: Tensor
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
         inputs = len(config.inputs)
-        self.config = config
-        self.lstm_1 = nn.LSTM(inputs, config.hidden_1, batch_first=True)
-        self.dropout = nn.Dropout(config.dropout)
-        self.lstm_2 = nn.LSTM(config.hidden_1, config.hidden_2, batch_first=True)
-        self.head = nn.Linear(config.hidden_2, 1)
+        super().__init__(config, inputs)
         self.register_buffer("input_mean", torch.zeros(inputs))
         self.register_buffer("input_std", torch.ones(inputs))
         self.register_buffer("output_mean", torch.zeros(()))
@@ -51,9 +65,7 @@ class Network(nn.Module):
         inputs = (self._shape(window) - self.input_mean) / self.input_std
         if self.training and self.config.noise:
             inputs = inputs + self.config.noise * torch.randn_like(inputs)
-        hidden, _ = self.lstm_1(inputs)  # [batch, window, hidden_1]
-        hidden, _ = self.lstm_2(self.dropout(torch.relu(hidden)))  # [batch, window, hidden_2]
-        output: Tensor = self.head(hidden[:, -1]).squeeze(-1)  # [batch]
+        output = self.outputs(inputs)[:, -1]  # [batch]
         return self._origin(last_soh) + output * self.output_std + self.output_mean
 
     def run(self, inputs: Array, last_soh: Array) -> Array:

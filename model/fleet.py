@@ -1,0 +1,194 @@
+"""The fleet network's view of a window: each cycle relative to the battery's own state and scale.
+
+Capacities count as shares of the battery's own, and changes in units of its own spread, so that
+what is learned from some cells holds for others. Cycles at other operating points than the coming
+one's are left out. What is not known is NaN here, and 0 beside a mask of 1 to the network.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model import data
+from model.data import Array
+
+INPUTS = (
+    # of a cycle, once it is over
+    "change", "change before", "median of 5", "median of 12", "tail", "voltage",
+    # known when the next cycle begins
+    "balance", "charge", "cc time", "cv time",
+    # of a cycle again
+    "temperature",
+    # known when the next cycle begins
+    "rest after", "rest before", "unusual rest after", "unusual rest before",
+    # of the battery
+    "spread", "cycles",
+)  # fmt: skip
+CHARGE = [INPUTS.index(name) for name in ("balance", "charge", "cc time", "cv time")]
+RESTS = [at for at, name in enumerate(INPUTS) if "rest" in name]
+MEMORY = 20  # cycles that the battery's own medians and its spread are of
+LEAST = 3  # cycles at the operating point from which on the network is asked
+LARGE = 4.0  # spreads, towards which larger deviations are squeezed
+RESOLUTION = 5e-4  # no spread is less: the share of a capacity that a cycler resolves
+# Until a battery has told its own spread, one of its cells' in use counts like so many changes.
+USUAL_SPREAD = 6e-3
+USUAL_COUNTS = 2
+# Loads that differ by less than this share, ambient temperatures by less than so many °C are one
+# operating point: as dbt_project.yml has it.
+SAME_LOAD = 0.15
+SAME_AMBIENT_C = 5.0
+POINT = ("avg_current_load", "ambient_temperature")
+NAMES = (
+    "discharge_capacity", "avg_current_load", "ambient_temperature", "max_temperature",
+    "avg_voltage_load", "throughput_ah", "charge_capacity", "cc_charge_time", "cv_charge_time",
+    "rest_after_hours", "rest_before_hours",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Coming:
+    """What is known of a cycle before it begins; None what is not."""
+
+    avg_current_load: float | None = None  # planned, A
+    ambient_temperature: float | None = None
+    rest_after_hours: float | None = None
+    rest_before_hours: float | None = None
+    charge_capacity: float | None = None
+    cc_charge_time: float | None = None
+    cv_charge_time: float | None = None
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A window as the network sees it: its cycles with ground truth at one operating point."""
+
+    inputs: Array  # [steps, INPUTS], NaN what is not known
+    spread: Array  # [steps], the battery's own as known then: a share of its capacity
+    change: Array  # [steps], from each to the next, in spreads; the last is still to come, NaN
+    last: int  # position in the window of the last of them
+    is_new_point: bool  # no cycle of the window is at the coming one's operating point
+
+
+def truth(cycles: Sequence[Mapping[str, Any]]) -> Array:
+    """Capacity [cycles] where it is the ground truth of a cycle of cycle_series, Ah; else NaN."""
+    capacity, soh = data.measured(cycles, ["discharge_capacity", "soh_target"]).T
+    return np.where(np.isfinite(soh), capacity, np.nan)
+
+
+def steps(
+    cycles: Sequence[Mapping[str, Any]], capacity_ah: Array, coming: Coming | None = None
+) -> Steps | None:
+    """Return what the network sees of a window, each cycle with the features of cycle_series.
+
+    `capacity_ah` [cycles] is NaN where a cycle has no ground truth; None is returned where none
+    has. Unless it is told, the coming cycle is at the operating point of the last one.
+    """
+    known = np.isfinite(capacity_ah)
+    if not known.any():
+        return None
+    told = data.measured([*cycles, vars(coming or Coming())], NAMES).T
+    it = dict(zip(NAMES, told, strict=True))  # [cycles + 1]
+    last = int(np.flatnonzero(known)[-1])
+    load, ambient = (
+        it[name][-1] if np.isfinite(it[name][-1]) else it[name][last] for name in POINT
+    )
+    alike = known & _alike(it, load, ambient)
+    if is_new_point := not alike.any():
+        alike = known & _alike(it, *(it[name][last] for name in POINT))
+    rows = np.flatnonzero(alike)
+    inputs, spread = _inputs(it, capacity_ah, rows, is_new_point)
+    capacity = capacity_ah[rows]
+    change = np.append(np.diff(capacity) / capacity[:-1], np.nan) / spread
+    return Steps(inputs, spread, change, int(rows[-1]), is_new_point)
+
+
+def own_spread(change: Array) -> Array:
+    """Median size of a battery's last changes from cycle to cycle [cycles], as known at each."""
+    size = np.maximum(np.abs(change), RESOLUTION)
+    lately = _lately(size)  # [cycles, MEMORY]
+    count = np.isfinite(lately).sum(axis=1)
+    own = np.log(np.where(count, _median(lately), USUAL_SPREAD))
+    usual = np.log(USUAL_SPREAD)
+    spread: Array = np.exp((count * own + USUAL_COUNTS * usual) / (count + USUAL_COUNTS))
+    return spread
+
+
+def masked(inputs: Array) -> Array:
+    """Put 0 for what is not known, and masks beside: [steps, INPUTS] to [steps, 2 INPUTS]."""
+    return np.concatenate([np.nan_to_num(inputs), np.isnan(inputs)], axis=-1)
+
+
+def _inputs(
+    it: dict[str, Array], capacity_ah: Array, rows: NDArray[np.int64], is_new_point: bool
+) -> tuple[Array, Array]:
+    """The INPUTS and the spread at each of the rows; columns end with the coming cycle's."""
+    capacity = capacity_ah[rows]
+    following = np.append(rows[1:], len(capacity_ah))  # whose beginning is known at each row
+    change = np.append(np.nan, np.diff(capacity) / capacity[:-1])
+    spread = own_spread(change)
+    discharged = np.diff(it["throughput_ah"], prepend=np.nan)
+    # what a charge took in compares where the discharge before it was whole, and alike
+    comparable = np.isin(np.arange(len(discharged)) - 1, rows)
+    comparable[-1] &= not is_new_point
+    charge, cc, cv = (
+        np.where(comparable, it[name], np.nan)
+        for name in ("charge_capacity", "cc_charge_time", "cv_charge_time")
+    )
+    balance = it["charge_capacity"] - np.append(np.nan, discharged[:-1])
+    rests = [np.log1p(it[name]) for name in ("rest_after_hours", "rest_before_hours")]
+
+    def told(values: Array) -> Array:
+        usual = np.append(np.nan, _median(_lately(values[rows]))[:-1])
+        return values[rows] - usual
+
+    def foretold(values: Array) -> Array:
+        return values[following] - _median(_lately(values[rows]))
+
+    in_spreads = [
+        change,
+        np.append(np.nan, change[:-1]),
+        _median(_lately(capacity, 5)) / capacity - 1,
+        _median(_lately(capacity, 12)) / capacity - 1,
+        # what flowed below the cut-off tells of the resistance
+        told(discharged - np.append(capacity_ah, np.nan)) / capacity,
+        told(it["avg_voltage_load"]),
+        foretold(balance) / capacity,
+        foretold(charge) / capacity,
+        foretold(np.log(np.maximum(cc, 1))),
+        foretold(np.log(np.maximum(cv, 1))),
+    ]
+    squeezed = LARGE * np.tanh(
+        np.column_stack([np.array(in_spreads).T / spread[:, None], told(it["max_temperature"])])
+        / LARGE
+    )
+    plain = [it[following] for it in rests] + [foretold(it) for it in rests]
+    plain += [np.log(spread / USUAL_SPREAD), np.log(np.arange(1, len(rows) + 1)) / 2]
+    return np.column_stack([squeezed, *plain]), spread
+
+
+def _alike(it: dict[str, Array], load: float, ambient: float) -> NDArray[np.bool_]:
+    """Which cycles are at the operating point of such a load and ambient temperature."""
+    loads, ambients = (it[name][:-1] for name in POINT)
+    # what is not known is not known to differ
+    is_other_load = np.abs(np.log(loads / load)) >= SAME_LOAD
+    is_alike: NDArray[np.bool_] = ~is_other_load & ~(np.abs(ambients - ambient) >= SAME_AMBIENT_C)
+    return is_alike
+
+
+def _lately(values: Array, count: int = MEMORY) -> Array:
+    """The last so many values at each [cycles, count], NaN before the first."""
+    padded = np.concatenate([np.full(count - 1, np.nan), values])
+    lately: Array = np.lib.stride_tricks.sliding_window_view(padded, count)
+    return lately
+
+
+def _median(values: Array) -> Array:
+    """Median of those that are numbers, over the last axis; NaN where there is none."""
+    ordered = np.sort(values, axis=-1)  # NaN last
+    count = np.isfinite(values).sum(axis=-1, keepdims=True)
+    low, high = np.maximum((count - 1) // 2, 0), count // 2
+    both = np.take_along_axis(ordered, np.concatenate([low, high], axis=-1), axis=-1)
+    return np.asarray(both.mean(axis=-1))
