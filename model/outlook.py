@@ -64,13 +64,14 @@ class Outlook:
             )
             for horizon, (soh, low, high) in enumerate(path, start=1)
         ]  # fmt: skip
-        if told := self.next_cycle:
+        if (told := self.next_cycle) and told.next_soh:
+            soh, low, high = told.next_soh
             rows[0] = rows[0]._replace(
-                soh=told.soh,
-                soh_low=told.soh_low,
-                soh_high=told.soh_high,
+                soh=soh,
+                soh_low=low,
+                soh_high=high,
                 features=told.features,
-                is_unlike_training=bool(told.unlike_training),
+                is_unlike_training=told.is_unlike_training,
             )
         return rows
 

@@ -17,7 +17,7 @@ from psycopg2.extensions import connection
 
 import database
 from model import data, forecast, notify, outlook, progress
-from model.forecast import Model, ModelError, UnknownBatteryError
+from model.forecast import Model, ModelError, Prediction, UnknownBatteryError
 from model.outlook import Outlook
 
 DUE = (Path(__file__).parent / "due.sql").read_text(encoding="utf-8")
@@ -145,25 +145,29 @@ def outlooks(model: Model, histories: dict[str, History], horizon: int) -> Itera
         for battery_id, history in histories.items()
         if lacks[battery_id] is None and len(history) >= model.window
     }
-    predicted = dict(zip(whole, forecast.predict(model, list(whole.values())), strict=True))
+    predicted = dict(zip(whole, forecast.answers(model, list(whole.values())), strict=True))
     for battery_id, history in histories.items():
         if lacking := lacks[battery_id]:
             yield lacking
             continue
         course = forecast.course(history)
+        told = predicted.get(battery_id)
+        next_cycle = told if isinstance(told, Prediction) else None
         yield Outlook(
             battery_id=battery_id,
             made_after_cycle=len(history),
             model_version=model.version,
-            last_soh=float(course[-1]),
-            trajectory=forecast.forecast(model, course, horizon),
-            next_cycle=predicted.get(battery_id),
+            last_soh=float(course.soh[-1]),
+            trajectory=forecast.forecast(
+                model, course, horizon, next_cycle.next_soh if next_cycle else None
+            ),
+            next_cycle=next_cycle,
         )
 
 
 def lack(model: Model, history: History) -> str | None:
     """Say what a forecast after the last of these cycles would need; None if it lacks nothing."""
-    if not len(forecast.course(history)):
+    if not len(forecast.course(history).soh):
         return "ground truth"
     if len(history) < model.window:
         return None
