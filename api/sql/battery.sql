@@ -12,7 +12,9 @@ select
     cycles,
     first_soh,
     last_soh,
+    last_retention,
     end_of_life_cycle,
+    end_of_life_measure,
     last_cycle_index,
     soh,
     last_cycles
