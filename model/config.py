@@ -15,7 +15,8 @@ INPUTS = {
 }
 MEASURED = tuple(INPUTS)[:3]
 RESTS = tuple(INPUTS)[3:]
-PRESETS = {"spec": MEASURED, "extended": (*MEASURED, *RESTS)}
+# what the fleet network sees is all of a cycle: fleet.INPUTS
+PRESETS = {"spec": MEASURED, "extended": (*MEASURED, *RESTS), "fleet": ()}
 
 
 def _knob(default: Any, text: str, choices: tuple[str, ...] | None = None) -> Any:
@@ -36,7 +37,7 @@ class Config:
     features: tuple[str, ...] = _knob(
         ("spec",),
         "spec: voltage, temperature and time; extended: the rests before the cycle to predict too; "
-        "and any columns of cycle_features",
+        "fleet: what carries over to other cells; or any columns of cycle_features",
     )
     window: int = _knob(50, "past cycles that the network sees")
     hidden_1: int = _knob(64, "units of the first LSTM")
@@ -52,8 +53,9 @@ class Config:
 
     @property
     def preset(self) -> str:
-        """What the features are called: spec, extended or custom."""
-        return self.features[0] if self.features in (("spec",), ("extended",)) else "custom"
+        """What the features are called: spec, extended, fleet or custom."""
+        (first, *others) = self.features
+        return first if first in PRESETS and not others else "custom"
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ class Series:
     battery_id: str
     is_simulated: bool
     cycle_index: NDArray[np.int64]  # [cycles], 1, 2, …
+    cycles: list[dict[str, Any]]  # [cycles], all features of cycle_series and soh_target
     names: tuple[str, ...]  # of what was measured
     measured: Array  # [cycles, names], in the units of cycle_series; NaN where lacking
     rests: Array  # [cycles, 2], config.RESTS before each cycle, hours; 0 where not known
@@ -100,9 +101,13 @@ def histories(database: connection, battery_ids: Sequence[str]) -> dict[str, lis
     Raises as `read`.
     """
     return {
-        battery_id: [{**features, "soh_target": soh} for _, _, features, soh, _ in found]
+        battery_id: _cycles(found)
         for battery_id, found in rows(database, battery_ids).items()
     }
+
+
+def _cycles(rows: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    return [{**features, "soh_target": soh} for _, _, features, soh, _ in rows]
 
 
 def _known(database: connection) -> list[str]:
@@ -184,6 +189,7 @@ def _series(battery_id: str, rows: list[tuple[Any, ...]], names: tuple[str, ...]
         battery_id=battery_id,
         is_simulated=rows[0][4],
         cycle_index=np.array([row[1] for row in rows]),
+        cycles=_cycles(rows),
         names=names,
         measured=measured([row[2] for row in rows], names),
         rests=np.array([rests(row[2]) for row in rows]),

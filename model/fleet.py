@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from model import data
 from model.data import Array
+from model.spread import USUAL_SPREAD, lately, median
+from model.spread import spread as own_spread
 
 INPUTS = (
     # of a cycle, once it is over
@@ -29,15 +31,10 @@ INPUTS = (
 )  # fmt: skip
 CHARGE = [INPUTS.index(name) for name in ("balance", "charge", "cc time", "cv time")]
 RESTS = [at for at, name in enumerate(INPUTS) if "rest" in name]
-MEMORY = 20  # cycles that the battery's own medians and its spread are of
 LEAST = 3  # cycles at the operating point from which on the network is asked
 LARGE = 4.0  # spreads, towards which larger deviations are squeezed
-RESOLUTION = 5e-4  # no spread is less: the share of a capacity that a cycler resolves
-# Until a battery has told its own spread, one of its cells' in use counts like so many changes.
-USUAL_SPREAD = 6e-3
-USUAL_COUNTS = 2
-# Loads that differ by less than this share, ambient temperatures by less than so many °C are one
-# operating point: as dbt_project.yml has it.
+# Loads that differ by no more than this share, and ambient temperatures by no more than so many °C,
+# are one operating point, as in dbt_project.yml.
 SAME_LOAD = 0.15
 SAME_AMBIENT_C = 5.0
 POINT = ("avg_current_load", "ambient_temperature")
@@ -92,28 +89,18 @@ def steps(
     told = data.measured([*cycles, vars(coming or Coming())], NAMES).T
     it = dict(zip(NAMES, told, strict=True))  # [cycles + 1]
     last = int(np.flatnonzero(known)[-1])
+    seen = [it[name][:-1] for name in POINT]
     load, ambient = (
         it[name][-1] if np.isfinite(it[name][-1]) else it[name][last] for name in POINT
     )
-    alike = known & _alike(it, load, ambient)
+    alike = known & is_alike(*seen, load, ambient)
     if is_new_point := not alike.any():
-        alike = known & _alike(it, *(it[name][last] for name in POINT))
+        alike = known & is_alike(*seen, *(it[last] for it in seen))
     rows = np.flatnonzero(alike)
     inputs, spread = _inputs(it, capacity_ah, rows, is_new_point)
     capacity = capacity_ah[rows]
     change = np.append(np.diff(capacity) / capacity[:-1], np.nan) / spread
     return Steps(inputs, spread, change, int(rows[-1]), is_new_point)
-
-
-def own_spread(change: Array) -> Array:
-    """Median size of a battery's last changes from cycle to cycle [cycles], as known at each."""
-    size = np.maximum(np.abs(change), RESOLUTION)
-    lately = _lately(size)  # [cycles, MEMORY]
-    count = np.isfinite(lately).sum(axis=1)
-    own = np.log(np.where(count, _median(lately), USUAL_SPREAD))
-    usual = np.log(USUAL_SPREAD)
-    spread: Array = np.exp((count * own + USUAL_COUNTS * usual) / (count + USUAL_COUNTS))
-    return spread
 
 
 def masked(inputs: Array) -> Array:
@@ -141,17 +128,17 @@ def _inputs(
     rests = [np.log1p(it[name]) for name in ("rest_after_hours", "rest_before_hours")]
 
     def told(values: Array) -> Array:
-        usual = np.append(np.nan, _median(_lately(values[rows]))[:-1])
+        usual = np.append(np.nan, median(lately(values[rows]))[:-1])
         return values[rows] - usual
 
     def foretold(values: Array) -> Array:
-        return values[following] - _median(_lately(values[rows]))
+        return values[following] - median(lately(values[rows]))
 
     in_spreads = [
         change,
         np.append(np.nan, change[:-1]),
-        _median(_lately(capacity, 5)) / capacity - 1,
-        _median(_lately(capacity, 12)) / capacity - 1,
+        median(lately(capacity, 5)) / capacity - 1,
+        median(lately(capacity, 12)) / capacity - 1,
         # what flowed below the cut-off tells of the resistance
         told(discharged - np.append(capacity_ah, np.nan)) / capacity,
         told(it["avg_voltage_load"]),
@@ -169,26 +156,11 @@ def _inputs(
     return np.column_stack([squeezed, *plain]), spread
 
 
-def _alike(it: dict[str, Array], load: float, ambient: float) -> NDArray[np.bool_]:
-    """Which cycles are at the operating point of such a load and ambient temperature."""
-    loads, ambients = (it[name][:-1] for name in POINT)
+def is_alike(
+    loads: Array, ambients: Array, load: float, ambient: float
+) -> NDArray[np.bool_]:
+    """Which cycles [cycles] are at the operating point of such a load and ambient temperature."""
     # what is not known is not known to differ
-    is_other_load = np.abs(np.log(loads / load)) >= SAME_LOAD
-    is_alike: NDArray[np.bool_] = ~is_other_load & ~(np.abs(ambients - ambient) >= SAME_AMBIENT_C)
+    is_other_load = np.abs(np.log(loads / load)) > np.log1p(SAME_LOAD)
+    is_alike: NDArray[np.bool_] = ~is_other_load & ~(np.abs(ambients - ambient) > SAME_AMBIENT_C)
     return is_alike
-
-
-def _lately(values: Array, count: int = MEMORY) -> Array:
-    """The last so many values at each [cycles, count], NaN before the first."""
-    padded = np.concatenate([np.full(count - 1, np.nan), values])
-    lately: Array = np.lib.stride_tricks.sliding_window_view(padded, count)
-    return lately
-
-
-def _median(values: Array) -> Array:
-    """Median of those that are numbers, over the last axis; NaN where there is none."""
-    ordered = np.sort(values, axis=-1)  # NaN last
-    count = np.isfinite(values).sum(axis=-1, keepdims=True)
-    low, high = np.maximum((count - 1) // 2, 0), count // 2
-    both = np.take_along_axis(ordered, np.concatenate([low, high], axis=-1), axis=-1)
-    return np.asarray(both.mean(axis=-1))

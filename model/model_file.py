@@ -38,7 +38,9 @@ class Forecaster(nn.Module):
         super().__init__()
         self.config = config
         self.card: dict[str, Any] = {}
-        self.network = Network(config)
+        is_fleet = config.preset == "fleet"
+        self.network: Network | FleetNetwork = (FleetNetwork if is_fleet else Network)(config)
+        self.levels = Levels()
         self.interval = Interval()
         self.familiarity = Familiarity(config.measured)
         self.fade = Fade()

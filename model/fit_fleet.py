@@ -84,8 +84,7 @@ def points(cycles: Cycles) -> list[Point]:
     found = []
     while left.any():
         first = int(left.argmax())
-        alike = left & ~(np.abs(np.log(load / load[first])) >= fleet.SAME_LOAD)
-        alike &= ~(np.abs(ambient - ambient[first]) >= fleet.SAME_AMBIENT_C)
+        alike = left & fleet.is_alike(load, ambient, load[first], ambient[first])
         rated = float(np.median(capacity[alike] / soh[alike]))
         load_a, ambient_c, level = (float(np.median(it[alike])) for it in (load, ambient, soh))
         found.append(Point(load_a / rated, ambient_c, level))
