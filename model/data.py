@@ -11,6 +11,7 @@ import psycopg2
 from numpy.typing import NDArray
 from psycopg2.extensions import connection
 
+from model import rests
 from model.config import MEASURED
 
 Array = NDArray[np.float64]
@@ -100,10 +101,7 @@ def histories(database: connection, battery_ids: Sequence[str]) -> dict[str, lis
 
     Raises as `read`.
     """
-    return {
-        battery_id: _cycles(found)
-        for battery_id, found in rows(database, battery_ids).items()
-    }
+    return {battery_id: _cycles(found) for battery_id, found in rows(database, battery_ids).items()}
 
 
 def _cycles(rows: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
@@ -158,18 +156,6 @@ def windows(series: Series, window: int) -> Windows:
     )
 
 
-def rests(features: Mapping[str, Any]) -> tuple[float, float]:
-    """Return the hours a cell rested discharged and rested charged before a cycle.
-
-    Where no charge is recorded in between, all of the time since the discharge counts as the first;
-    where nothing is recorded, both are 0.
-    """
-    after = features.get("rest_after_hours")
-    if after is None:
-        after = features.get("rest_hours")
-    return after or 0.0, features.get("rest_before_hours") or 0.0
-
-
 def measured(cycles: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Array:
     """Return the features named, [cycles, names]; NaN where one is lacking."""
     return np.array([[cycle.get(name) for name in names] for cycle in cycles], dtype=np.float64)
@@ -192,7 +178,7 @@ def _series(battery_id: str, rows: list[tuple[Any, ...]], names: tuple[str, ...]
         cycles=_cycles(rows),
         names=names,
         measured=measured([row[2] for row in rows], names),
-        rests=np.array([rests(row[2]) for row in rows]),
+        rests=np.array([rests.parts(row[2]) for row in rows]),
         time_s=measured([row[2] for row in rows], ["time_to_discharge"])[:, 0],
         capacity_ah=np.array([row[2]["discharge_capacity"] for row in rows], dtype=np.float64),
         soh=np.array([np.nan if row[3] is None else row[3] for row in rows]),

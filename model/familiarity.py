@@ -42,6 +42,7 @@ class Familiarity(nn.Module):
     def fit(self, training: Sequence[Series], window: int) -> None:
         """Learn from every window of the training batteries that lacks nothing."""
         summaries = [_summary(_windows(_judged(it, self.names), window)) for it in training]
+        summaries = [it for it in summaries if len(it)]
         everything = np.concatenate(summaries)  # [windows, names, 4]
         centre = everything.mean(axis=0)
         finest = [
@@ -92,7 +93,7 @@ class Familiarity(nn.Module):
 
 def _judged(series: Series, names: Sequence[str]) -> Array:
     """Return what a battery is judged by, [cycles, names]."""
-    known = dict(zip(series.names, series.measured.T, strict=True))
+    known = dict(zip(names, data.measured(series.cycles, names).T, strict=True))
     known |= {LOAD: 3600 * series.capacity_ah / series.time_s, STATE: data.last_known(series.soh)}
     return np.column_stack([known[name] for name in names])
 

@@ -16,12 +16,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from model import data, fleet, fleet_network, progress
 from model.config import Config
 from model.data import Array, ModelError
-from model.fleet import Coming, Steps
+from model.fleet import Steps
 from model.fleet_network import CLIP, PULLS, SHARES, FleetNetwork
 from model.intervals import Interval
 from model.levels import Levels, Point
 
-SHORTEST = 5  # cycles of a window
 MOST_EPOCHS, CHECK_EVERY = 14, 2
 FOLDS = 5  # sets of groups that are left out in turn
 HIDDEN = 0.15  # share of the steps at which the charge before is hidden, half of them rests too
@@ -53,26 +52,21 @@ class Fitted:
 
 
 def battery(battery_id: str, group: str, cycles: Cycles, window: int) -> Battery:
-    """Cut a battery's cycles into windows of `SHORTEST` to `window` cycles.
+    """Cut a battery's cycles into windows of `fleet.SHORTEST` to `window` cycles.
 
     Windows whose next cycle has no ground truth, or is at a new operating point, are left out.
     """
     capacity = fleet.truth(cycles)
     windows = []
-    for end in range(SHORTEST, len(cycles)):
+    for end in range(fleet.SHORTEST, len(cycles)):
         first = max(0, end - window)
         if np.isfinite(capacity[end]):
-            seen = fleet.steps(cycles[first:end], capacity[first:end], coming(cycles[end]))
+            seen = fleet.steps(cycles[first:end], capacity[first:end], fleet.coming_of(cycles[end]))
             if seen and not seen.is_new_point:
                 came = capacity[end] / capacity[first + seen.last] - 1
                 change = np.append(seen.change[:-1], came / seen.spread[-1])
                 windows.append(replace(seen, change=change))
     return Battery(battery_id, group, windows, points(cycles))
-
-
-def coming(cycle: Mapping[str, Any]) -> Coming:
-    """Return what of a recorded cycle was known before it began."""
-    return Coming(**{name: cycle.get(name) for name in vars(Coming())})
 
 
 def points(cycles: Cycles) -> list[Point]:
@@ -97,7 +91,7 @@ def fit(config: Config, batteries: Sequence[Battery]) -> Fitted:
     able = [it for it in batteries if it.windows]
     if len(able) < 2:
         raise ModelError(
-            f"{len(able)} of the batteries to train on have {SHORTEST + 1} cycles with ground "
+            f"{len(able)} of the batteries to train on have {fleet.SHORTEST + 1} cycles with ground "
             "truth at one operating point: two or more are needed"
         )
     every = CHECK_EVERY if not config.epochs else config.epochs

@@ -31,6 +31,7 @@ INPUTS = (
 )  # fmt: skip
 CHARGE = [INPUTS.index(name) for name in ("balance", "charge", "cc time", "cv time")]
 RESTS = [at for at, name in enumerate(INPUTS) if "rest" in name]
+SHORTEST = 5  # cycles of a window
 LEAST = 3  # cycles at the operating point from which on the network is asked
 LARGE = 4.0  # spreads, towards which larger deviations are squeezed
 # Loads that differ by no more than this share, and ambient temperatures by no more than so many °C,
@@ -67,6 +68,11 @@ class Steps:
     change: Array  # [steps], from each to the next, in spreads; the last is still to come, NaN
     last: int  # position in the window of the last of them
     is_new_point: bool  # no cycle of the window is at the coming one's operating point
+
+
+def coming_of(cycle: Mapping[str, Any]) -> Coming:
+    """Return what of a recorded cycle was known before it began."""
+    return Coming(**{name: cycle.get(name) for name in vars(Coming())})
 
 
 def truth(cycles: Sequence[Mapping[str, Any]]) -> Array:
@@ -156,9 +162,7 @@ def _inputs(
     return np.column_stack([squeezed, *plain]), spread
 
 
-def is_alike(
-    loads: Array, ambients: Array, load: float, ambient: float
-) -> NDArray[np.bool_]:
+def is_alike(loads: Array, ambients: Array, load: float, ambient: float) -> NDArray[np.bool_]:
     """Which cycles [cycles] are at the operating point of such a load and ambient temperature."""
     # what is not known is not known to differ
     is_other_load = np.abs(np.log(loads / load)) > np.log1p(SAME_LOAD)

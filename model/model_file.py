@@ -18,9 +18,11 @@ from torch import Tensor, nn
 
 from model.config import Config
 from model.data import ModelError, Series
-from model.fade import Fade
+from model.fade import Course, Fade
 from model.familiarity import Familiarity
+from model.fleet_network import FleetNetwork
 from model.intervals import Interval
+from model.levels import Levels
 from model.network import Network
 
 
@@ -28,43 +30,68 @@ class MismatchError(ModelError):
     """Two model files side by side were not trained together."""
 
 
-class Forecaster(nn.Module):
-    """All that training leaves behind for one set of features; its state dict is a model file."""
+class Trained(nn.Module):
+    """All that training leaves behind but the network; its state dict is a model file."""
 
     rated_capacity_ah: Tensor
-    capacity_line: Tensor
+    familiarity: Familiarity
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
         self.card: dict[str, Any] = {}
-        is_fleet = config.preset == "fleet"
-        self.network: Network | FleetNetwork = (FleetNetwork if is_fleet else Network)(config)
-        self.levels = Levels()
         self.interval = Interval()
-        self.familiarity = Familiarity(config.measured)
         self.fade = Fade()
         self.register_buffer("rated_capacity_ah", torch.ones((), dtype=torch.float64))
-        self.register_buffer("capacity_line", torch.zeros(2, dtype=torch.float64))
 
-    def learn_capacity(self, training: list[Series]) -> None:
-        """Learn, from training batteries, what SOH means in Ah, and a line from time to capacity.
-
-        The line stands in where a caller knows neither a cycle's discharge capacity nor its load.
-        """
+    def learn_batteries(self, training: Sequence[Series], judged_cycles: int) -> None:
+        """Learn what the training batteries are like: their windows, their fade, their rating."""
+        self.familiarity.fit(training, judged_cycles)
+        self.fade.fit([Course.of(series) for series in training])
         capacity = np.concatenate([series.capacity_ah for series in training])
         soh = np.concatenate([series.soh for series in training])
-        time_s = np.concatenate([series.time_s for series in training])
-        known = np.isfinite(soh) & (soh > 0) & np.isfinite(time_s)
-        rated = float(np.median(capacity[known] / soh[known]))
-        self.rated_capacity_ah = torch.tensor(rated, dtype=torch.float64)
-        self.capacity_line = torch.as_tensor(np.polyfit(time_s[known], capacity[known], 1).copy())
+        self.rated_capacity_ah = torch.tensor(
+            float(np.median(capacity[soh > 0] / soh[soh > 0])), dtype=torch.float64
+        )
 
     def get_extra_state(self) -> str:
         return json.dumps({"config": asdict(self.config), "card": self.card})
 
     def set_extra_state(self, state: str) -> None:
         self.card = json.loads(state)["card"]
+
+
+class Forecaster(Trained):
+    """A network that sees windows of one length and certain features."""
+
+    capacity_line: Tensor
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.network = Network(config)
+        self.familiarity = Familiarity(config.measured)
+        self.register_buffer("capacity_line", torch.zeros(2, dtype=torch.float64))
+
+    def learn_capacity(self, training: Sequence[Series]) -> None:
+        """Learn, from training batteries, a line from the time to discharge to the capacity.
+
+        It stands in where a caller knows neither a cycle's discharge capacity nor its load.
+        """
+        capacity = np.concatenate([series.capacity_ah for series in training])
+        soh = np.concatenate([series.soh for series in training])
+        time_s = np.concatenate([series.time_s for series in training])
+        known = np.isfinite(soh) & (soh > 0) & np.isfinite(time_s)
+        self.capacity_line = torch.as_tensor(np.polyfit(time_s[known], capacity[known], 1).copy())
+
+
+class FleetForecaster(Trained):
+    """The network that sees windows of any length, in each battery's own scale."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.network = FleetNetwork(config)
+        self.levels = Levels()
+        self.familiarity = Familiarity(("avg_voltage_load", "max_temperature"))
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class State:
     """The SOH over a window, and what it is a fraction of."""
 
     soh: Array  # [window], the last that was known at each cycle
-    known: Array  # [known], those that were measured
+    truth: Array  # [window], as measured; NaN where a cycle tells none
     rated_ah: float | None  # None: not told
     source: str | None  # TOLD, RATED, TRAINING; None: SOH is not known, `soh` is relative
     capacity_ah: Array  # [window]; NaN where it is not known
@@ -68,7 +68,7 @@ class State:
     @property
     def is_larger(self) -> bool:
         """Whether the capacity is more than a cell rated as the training cells has."""
-        return not self.source and bool(self.known.max() > MOST_OF_TRAINING)
+        return not self.source and bool(np.nanmax(self.truth) > MOST_OF_TRAINING)
 
 
 # numbers far from any battery's overflow, and are refused as no capacity
@@ -106,7 +106,7 @@ def of(window: Told, given_ah: float | None, training_ah: float, line: Sequence[
         state = _by_truth(window, given_ah, training_ah)
     else:
         state = _by_capacity(window, given_ah, training_ah, line)
-    most = float(np.nanmax(state.known, initial=0))
+    most = float(np.nanmax(state.truth, initial=0))
     if state.source and most > MOST_SOH:
         raise WindowError(
             f"the capacity is up to {most:.3g} times the rated one, which no cell delivers: "
@@ -131,8 +131,8 @@ def settled(state: State, beyond: Sequence[str]) -> State:
     if not beyond and not state.is_larger:
         return replace(state, source=TRAINING)
     most = float(np.nanmax(state.capacity_ah))
-    known = state.capacity_ah[np.isfinite(state.capacity_ah)] / most
-    return replace(state, soh=_carried(state.capacity_ah / most), known=known, rated_ah=most)
+    relative = state.capacity_ah / most
+    return replace(state, soh=_carried(relative), truth=relative, rated_ah=most)
 
 
 def _by_truth(window: Told, given_ah: float | None, training_ah: float) -> State:
@@ -156,7 +156,7 @@ def _by_truth(window: Told, given_ah: float | None, training_ah: float) -> State
     soh, rated = _carried(window.soh), given_ah or own
     supposed = 3600 * soh * (rated or training_ah) / window.time_s
     current = np.where(np.isnan(window.current_a), _finite(supposed), window.current_a)
-    return State(soh, known, rated, TOLD, window.capacity_ah, current)
+    return State(soh, window.soh, rated, TOLD, window.capacity_ah, current)
 
 
 def _by_capacity(
@@ -177,7 +177,7 @@ def _by_capacity(
     soh = capacity / rated
     return State(
         soh=_carried(soh),
-        known=soh[np.isfinite(soh)],
+        truth=soh,
         rated_ah=rated,
         source=RATED if given_ah else None,
         capacity_ah=capacity,
