@@ -8,10 +8,11 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from model import forecast
-from model.forecast import Model, ModelError, Prediction, TooFewCyclesError, Trajectory
+from model.forecast import Course, Model, ModelError, Prediction, TooFewCyclesError, Trajectory
 
 # One core per worker: on so small a network more threads cost more than they give.
 torch.set_num_threads(1)
@@ -113,7 +114,7 @@ class Predictor:
         with self._lock:
             if self._loaded is None or stamp != self._stamp:
                 model = forecast.load(self._path)
-                trajectory = lru_cache(KEPT_TRAJECTORIES)(partial(forecast.forecast, model))
+                trajectory = lru_cache(KEPT_TRAJECTORIES)(partial(_trajectory, model))
                 self._loaded, self._stamp = Loaded(model, trajectory), stamp
             return self._loaded
 
@@ -162,6 +163,10 @@ class Predictor:
                 (k, (loaded, prediction)) for k, prediction in zip(whole, predictions, strict=True)
             )
         return [answers[k] for k in range(len(batch))]
+
+
+def _trajectory(model: Model, soh: tuple[float, ...], horizon: int) -> Trajectory:
+    return forecast.forecast(model, Course.by_number(np.array(soh)), horizon)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

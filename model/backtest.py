@@ -69,23 +69,23 @@ def outlooks(
     As `predict` would have, pass over cycles before the first ground truth, and those whose window
     lacks a feature.
     """
-    course = forecast.course(history)
-    before = len(history) - len(course)
+    courses = (forecast.course(history[:cycle]) for cycle in range(1, len(history) + 1))
     missing = [
-        cycle
-        for cycle, soh in enumerate(course, start=before + 1)
-        if abs(there.get(cycle, np.inf) - soh) > SAME_SOH
+        it
+        for it in courses
+        if len(it.soh) and abs(there.get(it.last_cycle, np.inf) - it.soh[-1]) > SAME_SOH
     ]
     predicted = forecast.backtest(model, history) if missing else []
-    for cycle in missing:
+    for course in missing:
+        cycle = course.last_cycle
         next_cycle = predicted[cycle - model.window] if cycle >= model.window else None
         if next_cycle or cycle < model.window:
             yield Outlook(
                 battery_id=battery_id,
                 made_after_cycle=cycle,
                 model_version=model.version,
-                last_soh=float(course[cycle - before - 1]),
-                trajectory=forecast.forecast(model, course[: cycle - before], horizon),
+                last_soh=float(course.soh[-1]),
+                trajectory=forecast.forecast(model, course, horizon),
                 next_cycle=next_cycle,
             )
 

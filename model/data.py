@@ -46,6 +46,7 @@ class Series:
     time_s: Array  # [cycles], time to discharge
     capacity_ah: Array  # [cycles], discharge capacity
     soh: Array  # [cycles], a fraction; NaN where there is no ground truth
+    age: Array  # [cycles], equivalent full cycles delivered by then; NaN without a rated capacity
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,7 @@ def _series(battery_id: str, rows: list[tuple[Any, ...]], names: tuple[str, ...]
         time_s=measured([row[2] for row in rows], ["time_to_discharge"])[:, 0],
         capacity_ah=np.array([row[2]["discharge_capacity"] for row in rows], dtype=np.float64),
         soh=np.array([np.nan if row[3] is None else row[3] for row in rows]),
+        age=measured([row[2] for row in rows], ["equivalent_full_cycles"])[:, 0],
     )
 
 

@@ -23,7 +23,7 @@ import database
 from model import baselines, cards, data, plots, progress, scores, train
 from model.config import Config
 from model.data import Array, ModelError, Series, Windows
-from model.fade import END_OF_LIFE_SOH, Fade
+from model.fade import END_OF_LIFE_SOH, Course, Fade
 from model.model_file import Forecaster
 
 SPECIFIED = ("B0005", "B0006", "B0007", "B0018")
@@ -181,7 +181,7 @@ def trajectories(series: list[Series]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for left_out in series:
         fade = Fade()
-        fade.fit([it.soh[np.isfinite(it.soh)] for it in series if it is not left_out])
+        fade.fit([Course.of(it) for it in series if it is not left_out])
         soh = left_out.soh[np.isfinite(left_out.soh)]
         rated_ah = float(np.nanmedian(left_out.capacity_ah / left_out.soh))
         below = np.flatnonzero(soh < END_OF_LIFE_SOH)
@@ -192,10 +192,11 @@ def trajectories(series: list[Series]) -> dict[str, Any]:
             "origins": {},
         }
         for origin in (it for it in ORIGINS if it + 10 <= len(soh)):
-            made = fade.forecast(soh[:origin], len(soh) - origin)
+            course = Course.by_number(soh[:origin])
+            made = fade.forecast(course, len(soh) - origin)
             error = (np.array(made.soh) - soh[origin:]) * rated_ah
             low, high = np.array(made.soh_low), np.array(made.soh_high)
-            ahead = fade.forecast(soh[:origin], 1000).end_of_life
+            ahead = fade.forecast(course, 1000).end_of_life
             predicted = ahead + origin if ahead else None
             result[left_out.battery_id]["origins"][str(origin)] = {
                 "rmse_ah": float(np.sqrt((error**2).mean())),

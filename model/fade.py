@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.data import Array
+from model.data import Array, Series
 
 END_OF_LIFE_SOH = 0.7
 LENGTH = 2000  # cycles that the curve is kept for
@@ -20,6 +20,40 @@ TAIL = 50  # cycles whose mean fade goes on after the last training battery has 
 BAND = 10  # neighbouring horizons that share a half-width
 POWERS = np.arange(0, 1.01, 0.05)
 ORIGINS = range(15, 101, 5)  # ages from which training batteries are forecast to choose the power
+
+
+@dataclass(frozen=True)
+class Course:
+    """A battery's ground truths in time order, and where it stands now."""
+
+    cycle: Array  # [truths], cycle_index of each
+    age: Array  # [truths], equivalent full cycles delivered by then
+    soh: Array  # [truths]
+    last_cycle: int  # cycles so far, those without ground truth included
+    last_age: float  # equivalent full cycles by then
+
+    @classmethod
+    def of(cls, series: Series) -> "Course":
+        """Return all of a battery's course."""
+        known = np.isfinite(series.soh)
+        return cls(
+            cycle=series.cycle_index[known].astype(float),
+            age=series.age[known],
+            soh=series.soh[known],
+            last_cycle=int(series.cycle_index[-1]),
+            last_age=float(series.age[-1]),
+        )
+
+    @classmethod
+    def by_number(cls, soh: Array) -> "Course":
+        """Return the course of a battery each of whose cycles [cycles] is a full one."""
+        cycle = np.arange(1.0, len(soh) + 1)
+        return cls(cycle, np.cumsum(soh), soh, len(soh), float(soh.sum()))
+
+    def by_cycle(self) -> Array:
+        """SOH of every cycle from the first ground truth on, the last one known."""
+        lasts = np.diff(np.append(self.cycle, self.last_cycle + 1)).astype(int)
+        return np.repeat(self.soh, lasts)
 
 
 @dataclass(frozen=True)
@@ -58,8 +92,11 @@ class Fade(nn.Module):
             self.register_buffer(name, torch.zeros(LENGTH, dtype=torch.float64))
         self.register_buffer("power", torch.zeros((), dtype=torch.float64))
 
-    def fit(self, batteries: list[Array]) -> None:
-        """Learn from the SOH [cycles] of two or more training batteries."""
+    def fit(self, batteries: list[Course], groups: list[str] | None = None) -> None:
+        """Learn from two or more training batteries; `groups` names the conditions of each."""
+        self._fit([it.by_cycle() for it in batteries])
+
+    def _fit(self, batteries: list[Array]) -> None:
         power = _power(batteries)
         increments, faded = _mean_curve(batteries)
         errors = _left_out_errors(batteries, power)
@@ -69,8 +106,14 @@ class Fade(nn.Module):
         widths = _half_widths(errors) if any(errors) else np.full(LENGTH, np.ptp(batteries[0]))
         self.half_width = torch.as_tensor(widths)
 
-    def forecast(self, soh: Array, horizon: int) -> Trajectory:
-        """Continue a battery's SOH [cycles] for `horizon` cycles."""
+    def forecast(
+        self, course: Course, horizon: int, next_soh: tuple[float, float, float] | None = None
+    ) -> Trajectory:
+        """Forecast the SOH of each of the next `horizon` cycles of a battery.
+
+        `next_soh` is the SOH of the next cycle with its 90 % interval, where it is known better.
+        """
+        soh = course.by_cycle()
         path = _continue(
             soh, horizon, self.increments.numpy(), self.faded.numpy(), float(self.power)
         )

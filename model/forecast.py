@@ -7,11 +7,12 @@ import numpy as np
 
 from model import data
 from model.data import Array, ModelError, TooFewCyclesError, UnknownBatteryError, listed
-from model.fade import Trajectory
+from model.fade import Course, Trajectory
 from model.intervals import MEMORY
 from model.model_file import Cycle, Forecaster, Model, extended_path, load
 
 __all__ = [
+    "Course",
     "Forecaster",
     "Model",
     "ModelError",
@@ -133,17 +134,25 @@ def backtest(model: Model, history: Sequence[Cycle]) -> list[Prediction | None]:
     return answers
 
 
-def course(history: Sequence[Cycle]) -> Array:
-    """SOH of every cycle from the first ground truth on, the last one known, for `forecast`."""
-    soh = data.last_known(data.measured(history, ["soh_target"])[:, 0])
-    return soh[np.isfinite(soh)]
+def course(history: Sequence[Cycle]) -> Course:
+    """Return the ground truths among all of a battery's cycles so far, for `forecast`."""
+    soh, age = data.measured(history, ["soh_target", "equivalent_full_cycles"]).T
+    known = np.isfinite(soh)
+    cycle = np.arange(1.0, len(history) + 1)
+    last_age = float(age[-1]) if len(age) else 0.0
+    return Course(cycle[known], age[known], soh[known], len(history), last_age)
 
 
-def forecast(model: Model, soh: Sequence[float] | Array, horizon: int) -> Trajectory:
-    """Continue a battery's SOH, one value for each of its past cycles, for `horizon` cycles."""
-    if len(soh) == 0:
+def forecast(
+    model: Model,
+    course: Course,
+    horizon: int,
+    next_soh: tuple[float, float, float] | None = None,
+) -> Trajectory:
+    """Forecast the SOH of each of the next `horizon` cycles of a battery, as `Fade.forecast`."""
+    if len(course.soh) == 0:
         raise TooFewCyclesError("no cycle with a known state of health: one at least is needed")
-    return model.spec.fade.forecast(np.asarray(soh, dtype=np.float64), horizon)
+    return model.spec.fade.forecast(course, horizon, next_soh)
 
 
 def _choose(model: Model, history: Sequence[Cycle]) -> Forecaster:

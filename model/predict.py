@@ -155,7 +155,7 @@ def outlooks(model: Model, histories: dict[str, History], horizon: int) -> Itera
             battery_id=battery_id,
             made_after_cycle=len(history),
             model_version=model.version,
-            last_soh=float(course[-1]),
+            last_soh=float(course.soh[-1]),
             trajectory=forecast.forecast(model, course, horizon),
             next_cycle=predicted.get(battery_id),
         )
@@ -163,7 +163,7 @@ def outlooks(model: Model, histories: dict[str, History], horizon: int) -> Itera
 
 def lack(model: Model, history: History) -> str | None:
     """Say what a forecast after the last of these cycles would need; None if it lacks nothing."""
-    if not len(forecast.course(history)):
+    if not len(forecast.course(history).soh):
         return "ground truth"
     if len(history) < model.window:
         return None

@@ -23,6 +23,7 @@ from model import config as knobs
 from model import data, model_file, plots, progress, scores
 from model.config import Config
 from model.data import Array, ModelError, Series, Windows
+from model.fade import Course
 from model.model_file import Forecaster
 from model.network import Network
 
@@ -188,7 +189,7 @@ def fit(config: Config, train: list[Series], choice_seeds: int = CHOICE_SEEDS) -
     made.network, curve = fit_network(replace(config, epochs=epochs), training)
     made.interval.fit(residuals)
     made.familiarity.fit([windows.inputs for windows in training])
-    made.fade.fit([series.soh[np.isfinite(series.soh)] for series in train])
+    made.fade.fit([Course.of(series) for series in train])
     made.learn_capacity(train)
     made.card = card(config, epochs, residuals, curve)
     return made.eval()

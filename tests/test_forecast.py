@@ -10,7 +10,7 @@ from psycopg2.extensions import connection
 from model import baselines, data, forecast, scores, train
 from model.config import MEASURED, Config
 from model.data import ModelError, Windows
-from model.fade import LENGTH, Fade
+from model.fade import LENGTH, Course, Fade
 from model.intervals import Familiarity, Interval, conformal
 from tests.conftest import run
 
@@ -21,8 +21,8 @@ def history(opened: connection, battery_id: str) -> list[dict[str, Any]]:
     return [{**features, "soh_target": soh} for _, _, features, soh, _ in found]
 
 
-def line(cycles: int, fade: float) -> data.Array:
-    return np.linspace(1, 1 - fade * (cycles - 1), cycles)
+def line(cycles: int, fade: float) -> Course:
+    return Course.by_number(np.linspace(1, 1 - fade * (cycles - 1), cycles))
 
 
 def test_the_half_width_covers_nine_in_ten_and_one_to_come() -> None:
@@ -64,7 +64,7 @@ def test_a_straight_fade_goes_straight_on() -> None:
     fade = Fade()
     fade.fit([line(150, 0.002), line(150, 0.002)])
     made = fade.forecast(line(50, 0.002), 120)
-    np.testing.assert_allclose(made.soh, line(170, 0.002)[50:], atol=1e-9)
+    np.testing.assert_allclose(made.soh, line(170, 0.002).soh[50:], atol=1e-9)
     assert made.end_of_life in (101, 102)  # 1 − 0.002 × 150 is 0.7 but for the last bit
     assert fade.forecast(line(50, 0.002), 20).end_of_life is None
 

@@ -31,6 +31,7 @@ def series(soh: list[float], battery_id: str = "B1") -> Series:
         time_s=np.array(soh) * 3600,
         capacity_ah=np.array(soh) * 2,
         soh=np.array(soh),
+        age=np.nancumsum(soh),
     )
 
 
