@@ -18,13 +18,13 @@ from api.answers import (
     OneStep,
     OneSteps,
 )
-from api.predictor import Loaded
+from api.predictor import Loaded, course
 from api.problems import ProblemError
 from api.schemas import Hours
 from api.state import TheModel, ThePredictor, TheStore
 from api.store import Row, Store
 from model import forecast as model
-from model.forecast import ModelError, TooFewCyclesError
+from model.forecast import ModelError, Prediction, TooFewCyclesError
 
 router = APIRouter(
     prefix="/batteries", tags=["batteries"], responses=problems.responses(404, 409, 422, 503)
@@ -80,11 +80,12 @@ def fleet(
         batteries=[
             FleetBattery(
                 **row,
-                sparkline=_thinned(row["soh"] or []),
-                next_cycle=next_cycles.get(row["battery_id"]),
-                end_of_life=_end_of_life(loaded, row) if loaded and row["soh"] else None,
+                sparkline=_thinned(row["truth_soh"] or []),
+                next_cycle=told and NextCycle.of(told, row["rated_capacity_ah"]),
+                end_of_life=_end_of_life(loaded, row, told) if loaded else None,
             )
             for row in rows
+            for told in [next_cycles.get(row["battery_id"])]
         ],
     )
 
@@ -181,13 +182,18 @@ def forecast(
 ) -> ForecastAnswer:
     """Foretell a battery's state of health, and when it falls below 70 %."""
     row = _battery(store, battery_id)
-    if not row["soh"]:
+    if not row["truth_soh"]:
         lack = NOT_RATED if row["rated_capacity_ah"] is None else "no cycle has ground truth"
         raise ProblemError(409, f"{battery_id}: {lack}")
+    its = course(row)
+    due = model.next_truth(its) - its.last_cycle
+    next_cycle = _next_cycles(loaded, [row]).get(battery_id)
     try:
-        trajectory = loaded.trajectory(tuple(row["soh"]), horizon)
+        far = loaded.trajectory(row, max(horizon, due), next_cycle)
+        trajectory = loaded.trajectory(row, horizon, next_cycle)
     except TooFewCyclesError as error:
         raise ProblemError(409, str(error)) from None
+    is_sparse = due > 1
     return ForecastAnswer(
         **loaded.origin(row),
         battery_id=battery_id,
@@ -196,9 +202,11 @@ def forecast(
         soh=trajectory.soh,
         soh_low=trajectory.soh_low,
         soh_high=trajectory.soh_high,
-        end_of_life=EndOfLife.of(trajectory),
+        end_of_life=EndOfLife.of(trajectory, row["hours_per_cycle"]),
         is_reached=trajectory.end_of_life is not None,
         end_of_life_cycle=row["end_of_life_cycle"],
+        next_truth_cycle=its.last_cycle + due if is_sparse else None,
+        next_truth_soh=far.soh[due - 1] if is_sparse else None,
     )
 
 
@@ -220,31 +228,40 @@ def _lacking(loaded: Loaded, row: Row, past: list[Row]) -> str | None:
     """Say what a battery lacks for a forecast of its next cycle; None if nothing."""
     if row["rated_capacity_ah"] is None:
         return NOT_RATED
-    if not row["soh"]:
+    if not row["truth_soh"]:
         return "no cycle has ground truth: there is no state of health to go on from"
     return model.lacking(loaded.model, past)
 
 
-def _next_cycles(loaded: Loaded, rows: list[Row]) -> dict[str, NextCycle]:
-    """Predict the next cycle of each battery that has a window, in one forward pass."""
+def _next_cycles(loaded: Loaded, rows: list[Row]) -> dict[str, Prediction]:
+    """Predict the next cycle of each battery that has a window, in one forward pass.
+
+    Where no cycle of the window has a ground truth, the last one stands before it.
+    """
     able = [
         row
         for row in rows
         if len(row["last_cycles"] or []) >= loaded.model.window
         and not _lacking(loaded, row, row["last_cycles"])
     ]
-    predicted = loaded.predict([row["last_cycles"] for row in able]) if able else []
-    return {
-        row["battery_id"]: NextCycle.of(it, row["rated_capacity_ah"])
-        for row, it in zip(able, predicted, strict=True)
-    }
+    windows = []
+    for row in able:
+        window = row["last_cycles"]
+        if all(cycle["soh_target"] is None for cycle in window):
+            window = [{**window[0], "soh_target": row["truth_soh"][-1]}, *window]
+        windows.append(window)
+    predicted = model.predict(loaded.model, windows) if able else []
+    return {row["battery_id"]: it for row, it in zip(able, predicted, strict=True)}
 
 
-def _end_of_life(loaded: Loaded, row: Row) -> EndOfLife | None:
+def _end_of_life(loaded: Loaded, row: Row, next_cycle: Prediction | None) -> EndOfLife | None:
+    if not row["truth_soh"]:
+        return None
     try:
-        return EndOfLife.of(loaded.trajectory(tuple(row["soh"]), FLEET_HORIZON))
+        trajectory = loaded.trajectory(row, FLEET_HORIZON, next_cycle)
     except ModelError:  # too few cycles
         return None
+    return EndOfLife.of(trajectory, row["hours_per_cycle"])
 
 
 def _thinned(values: list[Any]) -> list[float]:

@@ -19,6 +19,7 @@ torch.set_num_threads(1)
 
 Window = Sequence[Mapping[str, Any]]
 KEPT_TRAJECTORIES = 4096
+COURSE = ("truth_cycle", "truth_age", "truth_soh", "last_cycle_index", "last_age")
 CAPACITY = ("discharge_capacity", "time_to_discharge")  # either tells how much a cycle delivered
 
 
@@ -35,7 +36,17 @@ class Loaded:
     """A model, with the trajectories it was last asked for."""
 
     model: Model
-    trajectory: Callable[[tuple[float, ...], int], Trajectory]
+    kept: Callable[..., Trajectory]
+
+    def trajectory(
+        self, battery: Mapping[str, Any], horizon: int, next_cycle: Prediction | None
+    ) -> Trajectory:
+        """Forecast a battery, a row of battery_history, going on from its next cycle where known.
+
+        Raises TooFewCyclesError.
+        """
+        told = next_cycle and (next_cycle.soh, next_cycle.features)
+        return self.kept(*(_plain(battery[name]) for name in COURSE), horizon, told)
 
     def origin(self, battery: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return what an answer says of where it comes from: this model and, it may be, a battery.
@@ -165,8 +176,31 @@ class Predictor:
         return [answers[k] for k in range(len(batch))]
 
 
-def _trajectory(model: Model, soh: tuple[float, ...], horizon: int) -> Trajectory:
-    return forecast.forecast(model, Course.by_number(np.array(soh)), horizon)
+def course(battery: Mapping[str, Any]) -> Course:
+    """Return a battery's ground truths, from its row of battery_history."""
+    return _course(*(battery[name] for name in COURSE))
+
+
+def _course(
+    cycle: Sequence[int],
+    age: Sequence[float],
+    soh: Sequence[float],
+    last_cycle: int,
+    last_age: float,
+) -> Course:
+    return Course(np.array(cycle, dtype=float), np.array(age), np.array(soh), last_cycle, last_age)
+
+
+def _trajectory(model: Model, *known: Any) -> Trajectory:
+    *truths, horizon, told = known
+    its = _course(*truths)
+    return forecast.forecast(
+        model, its, horizon, forecast.next_by_network(model, its, *told) if told else None
+    )
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value  # what a cache can look up
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -10,6 +10,7 @@ from model.data import Array, ModelError, TooFewCyclesError, UnknownBatteryError
 from model.fade import Course, Trajectory
 from model.intervals import MEMORY
 from model.model_file import Cycle, Forecaster, Model, extended_path, load
+from model.trajectory import course, courses, forecast, in_days, next_by_network, next_truth
 
 __all__ = [
     "Course",
@@ -22,11 +23,15 @@ __all__ = [
     "UnknownBatteryError",
     "backtest",
     "course",
+    "courses",
     "extended_path",
     "forecast",
+    "in_days",
     "lacking",
     "listed",
     "load",
+    "next_by_network",
+    "next_truth",
     "one_steps",
     "predict",
 ]
@@ -132,27 +137,6 @@ def backtest(model: Model, history: Sequence[Cycle]) -> list[Prediction | None]:
             if np.isfinite(run.soh[at]):
                 answers[at] = run.prediction(at, unlike[at])
     return answers
-
-
-def course(history: Sequence[Cycle]) -> Course:
-    """Return the ground truths among all of a battery's cycles so far, for `forecast`."""
-    soh, age = data.measured(history, ["soh_target", "equivalent_full_cycles"]).T
-    known = np.isfinite(soh)
-    cycle = np.arange(1.0, len(history) + 1)
-    last_age = float(age[-1]) if len(age) else 0.0
-    return Course(cycle[known], age[known], soh[known], len(history), last_age)
-
-
-def forecast(
-    model: Model,
-    course: Course,
-    horizon: int,
-    next_soh: tuple[float, float, float] | None = None,
-) -> Trajectory:
-    """Forecast the SOH of each of the next `horizon` cycles of a battery, as `Fade.forecast`."""
-    if len(course.soh) == 0:
-        raise TooFewCyclesError("no cycle with a known state of health: one at least is needed")
-    return model.spec.fade.forecast(course, horizon, next_soh)
 
 
 def _choose(model: Model, history: Sequence[Cycle]) -> Forecaster:

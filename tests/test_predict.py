@@ -21,7 +21,8 @@ from tests.conftest import ROOT, rows, run
 CYCLES = """select battery_id, made_after_cycle, cycle_index, horizon, features,
     is_unlike_training, model_version, soh, soh_low, soh_high
 from forecast.cycle_forecast order by 1, 2, 3"""
-ENDS = """select battery_id, made_after_cycle, model_version, cycles, low, high, is_censored
+ENDS = """select battery_id, made_after_cycle, model_version, cycles, low, high, is_censored,
+    days, days_low, days_high
 from forecast.end_of_life_forecast order by 1, 2"""
 PLACES = "select battery_id, made_after_cycle, ctid::text, xmin::text from forecast.cycle_forecast"
 
@@ -90,13 +91,19 @@ def test_the_service_and_the_table_say_the_same(
     batteries = [it["battery_id"] for it in client.get("/batteries").json()["batteries"]]
     assert [it[0] for it in ends] == batteries
     assert made.stdout.endswith(f"{len(found)} rows; 0 as before; 0 passed over\n")
-    for battery_id, after, named, cycles, low, high, is_censored in ends:
+    for battery_id, after, named, cycles, low, high, is_censored, *days in ends:
         path = client.get(f"/batteries/{battery_id}/forecast?horizon=100").json()
         own = [it for it in found if it[0] == battery_id]
         assert after == path["last_cycle_index"]
         assert named == version
         assert [it[2] for it in own] == [after + it for it in range(1, 101)]
-        assert path["end_of_life"] == {"cycles": cycles, "cycles_low": low, "cycles_high": high}
+        told = path["end_of_life"]
+        assert [told[it] for it in ("cycles", "cycles_low", "cycles_high")] == [cycles, low, high]
+        assert [told[it] for it in ("days", "days_low", "days_high")] == days
+        ((hours,),) = rows(
+            sql, "select hours_per_cycle from battery_history where battery_id = %s", battery_id
+        )
+        assert days == [it and it * hours / 24 for it in (cycles, low, high)]
         assert is_censored == (not path["is_reached"])
         answer = client.get(f"/batteries/{battery_id}/prediction")
         has_window = after >= 50

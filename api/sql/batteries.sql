@@ -13,7 +13,11 @@ select
     last_soh,
     end_of_life_cycle,
     last_cycle_index,
-    soh,
+    last_age,
+    truth_cycle,
+    truth_age,
+    truth_soh,
+    hours_per_cycle,
     last_cycles,
     count(*) over () as total
 from battery_summary

@@ -14,7 +14,11 @@ select
     last_soh,
     end_of_life_cycle,
     last_cycle_index,
-    soh,
+    last_age,
+    truth_cycle,
+    truth_age,
+    truth_soh,
+    hours_per_cycle,
     last_cycles
 from battery_summary
 left join battery_history using (battery_id)

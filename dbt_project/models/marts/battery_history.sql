@@ -7,9 +7,9 @@ series as (
 
 ),
 
-qualities as (
+paces as (
 
-    select * from {{ ref('cycle_quality') }}
+    select * from {{ ref('cycle_pace') }}
     {{ only_changed_batteries() }}
 
 ),
@@ -17,20 +17,10 @@ qualities as (
 typed as (
 
     select
-        series.battery_id,
-        series.cycle_index,
-        series.soh_target,
-        series.features,
-        qualities.started_at,
-        coalesce((series.features ->> 'equivalent_full_cycles')::float8, 0) as age,
-        coalesce((series.features ->> 'operating_point')::int, 1) as operating_point,
-        (series.features ->> 'rest_hours')::float8
-        + (series.features ->> 'time_to_discharge')::float8 / 3600 as hours
+        *,
+        coalesce((features ->> 'equivalent_full_cycles')::float8, 0) as age,
+        coalesce((features ->> 'operating_point')::int, 1) as operating_point
     from series
-    inner join qualities
-        on
-            series.battery_id = qualities.battery_id
-            and series.cycle_index = qualities.cycle_index
 
 ),
 
@@ -72,30 +62,6 @@ truths as (
 
 ),
 
--- elapsed time ÷ cycles, which counts pauses and the discharges that are left out: a median of the
--- cycles' own hours was further off what came. Without dates there are only these hours.
-paces as (
-
-    select
-        battery_id,
-        coalesce(
-            nullif(
-                extract(epoch from max(started_at) - min(started_at))::float8 / 3600
-                / nullif(
-                    max(cycle_index) filter (where started_at is not null)
-                    - min(cycle_index) filter (where started_at is not null),
-                    0
-                ),
-                0
-            ),
-            avg(hours)
-        ) as hours_per_cycle
-    from numbered
-    where cycles_from_end <= {{ var('window', 50) }}
-    group by battery_id
-
-),
-
 -- what one window needs, so that a page of batteries is predicted from one row each
 windows as (
 
@@ -125,7 +91,9 @@ final as (
         windows.last_cycles
     from windows
     inner join paces
-        on windows.battery_id = paces.battery_id
+        on
+            windows.battery_id = paces.battery_id
+            and windows.last_cycle_index = paces.cycle_index
     left join truths
         on windows.battery_id = truths.battery_id
 
