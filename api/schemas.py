@@ -91,6 +91,15 @@ class Cycle(TypedDict):
     equivalent_full_cycles: NotRequired[
         Annotated[float | None, _between(0, 1e6, "Throughput ÷ rated capacity, a count")]
     ]
+    operating_point: NotRequired[
+        Annotated[float | None, _between(1, 1e4, "Number of its load and ambient temperature")]
+    ]
+    capacity_retention: NotRequired[
+        Annotated[float | None, _between(0, 10, "Capacity ÷ its first ones at the operating point")]
+    ]
+    cycles_at_operating_point: NotRequired[
+        Annotated[float | None, _between(0, 1e6, "Ground-truth discharges there so far, a count")]
+    ]
 
 
 EXAMPLE_CYCLE = {

@@ -18,6 +18,12 @@ rests as (
 
 ),
 
+retention as (
+
+    select * from {{ ref('int_retention') }}
+
+),
+
 impedances as (
 
     select * from {{ ref('stg_aging__impedances') }}
@@ -63,7 +69,10 @@ final as (
         rests.rest_after_hours,
         rests.rest_before_hours,
         aged.throughput_ah,
-        aged.throughput_ah / aged.rated_capacity_ah as equivalent_full_cycles
+        aged.throughput_ah / aged.rated_capacity_ah as equivalent_full_cycles,
+        retention.operating_point,
+        retention.cycles_at_operating_point,
+        retention.capacity_retention
     from aged
     left join charges
         on
@@ -73,6 +82,10 @@ final as (
         on
             aged.battery_id = rests.battery_id
             and aged.discharge_index = rests.discharge_index
+    left join retention
+        on
+            aged.battery_id = retention.battery_id
+            and aged.discharge_index = retention.discharge_index
     left join lateral (
         select
             impedances.internal_resistance_ohm,

@@ -14,6 +14,20 @@ discharges as (
 
 ),
 
+retention as (
+
+    select * from {{ ref('int_retention') }}
+    {{ only_changed_batteries() }}
+
+),
+
+ends as (
+
+    select * from {{ ref('int_end_of_life') }}
+    {{ only_changed_batteries() }}
+
+),
+
 recordings as (
 
     select * from {{ ref('int_recording_order') }}
@@ -27,11 +41,23 @@ counted as (
         battery_id,
         count(*)::int as discharges,
         count(*) filter (where is_usable)::int as cycles,
-        (array_agg(soh_target order by cycle_index) filter (where soh_target is not null)) as soh,
-        min(cycle_index) filter (
-            where soh_target < {{ var('end_of_life_soh') }}
-        ) as end_of_life_cycle
+        (array_agg(soh_target order by cycle_index) filter (where soh_target is not null)) as soh
     from discharges
+    group by battery_id
+
+),
+
+retained as (
+
+    select
+        battery_id,
+        (
+            array_agg(capacity_retention order by cycle_index desc) filter (
+                where capacity_retention is not null
+            )
+        )[1] as last_retention,
+        count(distinct operating_point)::int as operating_points
+    from retention
     group by battery_id
 
 ),
@@ -77,11 +103,18 @@ final as (
         coalesce(counted.cycles, 0) as cycles,
         counted.soh[1] as first_soh,
         counted.soh[cardinality(counted.soh)] as last_soh,
-        counted.end_of_life_cycle,
+        retained.last_retention,
+        coalesce(retained.operating_points, 0) as operating_points,
+        ends.end_of_life_cycle,
+        ends.end_of_life_measure::varchar as end_of_life_measure,
         lasted.ended_at + dated.ahead as last_recorded_at
     from batteries
     left join counted
         on batteries.battery_id = counted.battery_id
+    left join retained
+        on batteries.battery_id = retained.battery_id
+    left join ends
+        on batteries.battery_id = ends.battery_id
     left join dated
         on batteries.battery_id = dated.battery_id
     left join lasted

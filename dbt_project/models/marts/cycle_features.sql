@@ -32,7 +32,10 @@ final as (
         features.rest_after_hours,
         features.rest_before_hours,
         features.throughput_ah,
-        features.equivalent_full_cycles
+        features.equivalent_full_cycles,
+        features.operating_point,
+        features.capacity_retention,
+        features.cycles_at_operating_point
     from cycles
     cross join
         jsonb_to_record(cycles.features) as features (
@@ -56,7 +59,10 @@ final as (
             rest_after_hours float8,
             rest_before_hours float8,
             throughput_ah float8,
-            equivalent_full_cycles float8
+            equivalent_full_cycles float8,
+            operating_point int,
+            capacity_retention float8,
+            cycles_at_operating_point int
         )
 
 )

@@ -33,7 +33,10 @@ final as (
             'rest_after_hours', rest_after_hours,
             'rest_before_hours', rest_before_hours,
             'throughput_ah', throughput_ah,
-            'equivalent_full_cycles', equivalent_full_cycles
+            'equivalent_full_cycles', equivalent_full_cycles,
+            'operating_point', operating_point,
+            'capacity_retention', capacity_retention,
+            'cycles_at_operating_point', cycles_at_operating_point
         ) as features,
         soh_target
     from cycles
