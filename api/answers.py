@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
@@ -10,34 +10,55 @@ from model.forecast import Prediction, Trajectory, in_days
 
 SOH_DEFINITION = "discharge capacity ÷ rated capacity, a fraction; 0.7 is end of life"
 
-Soh = Annotated[float, Field(description=SOH_DEFINITION)]
+
+class Verdict(BaseModel):
+    """Whether what is forecast is a guess: one verdict for all that is forecast of a battery."""
+
+    is_unlike_training: bool = Field(
+        description="The last cycles are unlike those that the model learned from: no forecast of "
+        "it has been tested, and intervals may cover less than 90 %"
+    )
+    unlike_training: list[str] = Field(
+        description="In what: features, avg_current_load (given, or capacity ÷ time), soh"
+    )
 
 
-class NextCycle(BaseModel):
-    """The state of health of the cycle that follows, with its 90 % interval."""
+class NextCycle(Verdict):
+    """The cycle that follows, with 90 % intervals: a function of the window's cycles alone."""
 
-    predicted_soh: Soh
-    soh_low: float = Field(description="Lower end of the 90 % interval")
-    soh_high: float = Field(description="Upper end of the 90 % interval")
-    predicted_capacity_ah: float = Field(description="predicted_soh × rated capacity, Ah")
+    predicted_soh: float | None = Field(
+        description=f"SOH: {SOH_DEFINITION}. null where the rated capacity is not known: send "
+        "rated_capacity_ah, or soh_target with each cycle"
+    )
+    soh_low: float | None = Field(description="Lower end of the 90 % interval")
+    soh_high: float | None = Field(description="Upper end of the 90 % interval")
+    soh_source: Literal["soh_target", "rated_capacity_ah", "training cells' rating"] | None = Field(
+        description="What SOH is known by. The training cells' rating stands in only where the "
+        "window is like theirs"
+    )
+    predicted_capacity_ah: float | None = Field(
+        description="Ah; null where neither a cycle's capacity nor the rating is known"
+    )
+    capacity_low_ah: float | None = Field(description="Lower end of the 90 % interval")
+    capacity_high_ah: float | None = Field(description="Upper end of the 90 % interval")
     features: str = Field(description="Which network answered: spec, extended or custom")
     rest_hours: float | None = Field(description="Rest before the predicted cycle, h")
     rest_source: str | None = Field(description="Where rest_hours comes from")
-    unlike_training: list[str] = Field(description="Features unlike any in training")
 
     @classmethod
-    def of(cls, prediction: Prediction, rated_capacity_ah: float | None = None) -> Self:
-        soh = prediction.soh
+    def of(cls, prediction: Prediction) -> Self:
         return cls(
-            predicted_soh=soh,
+            predicted_soh=prediction.soh,
             soh_low=prediction.soh_low,
             soh_high=prediction.soh_high,
-            predicted_capacity_ah=(
-                soh * rated_capacity_ah if rated_capacity_ah else prediction.capacity_ah
-            ),
+            soh_source=prediction.soh_source,
+            predicted_capacity_ah=prediction.capacity_ah,
+            capacity_low_ah=prediction.capacity_low_ah,
+            capacity_high_ah=prediction.capacity_high_ah,
             features=prediction.features,
             rest_hours=prediction.rest_hours,
             rest_source=prediction.rest_source,
+            is_unlike_training=prediction.is_unlike_training,
             unlike_training=prediction.unlike_training,
         )
 
@@ -102,8 +123,8 @@ class EndOfLife(BaseModel):
         )
 
 
-class ForecastAnswer(Answer):
-    """The state of health of the cycles to come."""
+class ForecastAnswer(Verdict, Answer):
+    """The state of health of the cycles to come; the first is the next cycle's prediction."""
 
     unit: str = Field("cycles", description="What the lists and end_of_life count")
 
@@ -144,6 +165,10 @@ class FleetBattery(Battery):
     """A row of the fleet's table."""
 
     sparkline: list[float] = Field(description="SOH over the cycles, thinned")
+    is_unlike_training: bool | None = Field(
+        description="Of next_cycle and end_of_life; null where neither is told"
+    )
+    unlike_training: list[str] | None = Field(description="In what")
     next_cycle: NextCycle | None = Field(description="null where a window is lacking")
     end_of_life: EndOfLife | None = Field(description="Within `horizon` cycles")
 
@@ -185,6 +210,7 @@ class OneStep(BaseModel):
     predicted_soh: float
     soh_low: float
     soh_high: float
+    is_unlike_training: bool = Field(description="Of the window that it was predicted from")
     soh: float | None = Field(description="What was measured")
 
 
@@ -247,10 +273,21 @@ class Health(BaseModel):
     models: list[GroupHealth]
 
 
+class NetworkCard(BaseModel):
+    """What one network learned from and was tested on; what is served together has both alike."""
+
+    features: str = Field(description="As in an answer's features: spec, extended or custom")
+    train: list[str] = Field(description="Batteries that it learned from")
+    test: list[str] = Field(description="Batteries that it was tested on, unseen in training")
+    learned_from: str = Field(description="Checksum of the cycles that it learned from")
+    trained_at: datetime
+
+
 class ModelCard(Answer):
     """What the model is, what it learned from, and how well it did."""
 
-    window: int
+    window: int = Field(description="Cycles that a forecast is made from")
+    networks: list[NetworkCard]
     card: dict[str, Any]
 
 

@@ -1,5 +1,6 @@
 """The batteries that dbt has built: their state, their cycles and their forecasts."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
@@ -24,7 +25,12 @@ from api.schemas import Hours
 from api.state import TheModel, ThePredictor, TheStore
 from api.store import Row, Store
 from model import forecast as model
-from model.forecast import ModelError, Prediction, TooFewCyclesError
+from model.forecast import (
+    ModelError,
+    Prediction,
+    Trajectory,
+    WindowError,
+)
 
 router = APIRouter(
     prefix="/batteries", tags=["batteries"], responses=problems.responses(404, 409, 422, 503)
@@ -70,7 +76,7 @@ def fleet(
         loaded = predictor.loaded()
     except ModelError:  # what was measured can be shown without it
         loaded = None
-    next_cycles = _next_cycles(loaded, rows) if loaded else {}
+    told = _outlooks(store, loaded, rows, FLEET_HORIZON) if loaded else [None] * len(rows)
     return Fleet(
         model_version=loaded.model.version if loaded else None,
         is_simulated=bool(loaded and loaded.origin()["is_simulated"])
@@ -81,11 +87,12 @@ def fleet(
             FleetBattery(
                 **row,
                 sparkline=_thinned(row["truth_soh"] or []),
-                next_cycle=told and NextCycle.of(told, row["rated_capacity_ah"]),
-                end_of_life=_end_of_life(loaded, row, told) if loaded else None,
+                is_unlike_training=bool(it.unlike) if it else None,
+                unlike_training=it.unlike if it else None,
+                next_cycle=NextCycle.of(it.next_cycle) if it and it.next_cycle else None,
+                end_of_life=EndOfLife.of(it.trajectory, row["hours_per_cycle"]) if it else None,
             )
-            for row in rows
-            for told in [next_cycles.get(row["battery_id"])]
+            for row, it in zip(rows, told, strict=True)
         ],
     )
 
@@ -129,16 +136,18 @@ def prediction(
 ) -> BatteryAnswer:
     """Predict a battery's next cycle from its last ones."""
     row = _battery(store, battery_id)
-    past = _history(store, battery_id)
-    if len(past) < loaded.model.window:
+    if row["cycles"] < loaded.model.window:
         raise ProblemError(
-            409, f"{battery_id} has {len(past)} cycles, the model needs {loaded.model.window}"
+            409, f"{battery_id} has {row['cycles']} cycles, the model needs {loaded.model.window}"
         )
-    if lack := _lacking(loaded, row, past):
+    if lack := _lacking(row):
         raise ProblemError(409, f"{battery_id}: {lack}")
-    (predicted,) = model.predict(loaded.model, [past], [rest_hours])
+    cycles = _last_cycles(store, loaded, row)
+    (predicted,) = loaded.answers([cycles], [rest_hours], [row["rated_capacity_ah"]])
+    if isinstance(predicted, WindowError):
+        raise ProblemError(409, f"{battery_id}: {predicted}")
     return BatteryAnswer(
-        **NextCycle.of(predicted, row["rated_capacity_ah"]).model_dump(),
+        **vars(NextCycle.of(predicted)),
         **loaded.origin(row),
         battery_id=battery_id,
         last_cycle_index=row["last_cycle_index"],
@@ -149,13 +158,13 @@ def prediction(
 def predictions(battery_id: BatteryId, store: TheStore, loaded: TheModel) -> OneSteps:
     """Predict every cycle that has a window before it, from that window and nothing after it.
 
-    The last one is the cycle still to come. Cycles whose window lacks a feature are left out.
+    The last one is the cycle still to come. Cycles whose window lacks a feature, or tells no state
+    of health, are left out.
     """
     row = _battery(store, battery_id)
     past = _history(store, battery_id)
     width = loaded.model.window
-    is_rated = any(it["soh_target"] is not None for it in past)
-    predicted = model.one_steps(loaded.model, past) if is_rated and len(past) >= width else []
+    predicted = model.one_steps(loaded.model, past, row["rated_capacity_ah"])
     return OneSteps(
         **loaded.origin(row),
         battery_id=battery_id,
@@ -165,10 +174,11 @@ def predictions(battery_id: BatteryId, store: TheStore, loaded: TheModel) -> One
                 predicted_soh=it.soh,
                 soh_low=it.soh_low,
                 soh_high=it.soh_high,
+                is_unlike_training=it.is_unlike_training,
                 soh=past[cycle_index - 1]["soh_target"] if cycle_index <= len(past) else None,
             )
             for cycle_index, it in enumerate(predicted, start=width + 1)
-            if it is not None
+            if it
         ],
     )
 
@@ -180,21 +190,19 @@ def forecast(
     loaded: TheModel,
     horizon: Annotated[int, Query(ge=1, le=1000, description="Cycles ahead")] = 100,
 ) -> ForecastAnswer:
-    """Foretell a battery's state of health, and when it falls below 70 %."""
+    """Foretell a battery's state of health, and when it falls below 70 %.
+
+    The first cycle is the one that `/prediction` tells, where there is one and it is due to have a
+    ground truth.
+    """
     row = _battery(store, battery_id)
-    if not row["truth_soh"]:
-        lack = NOT_RATED if row["rated_capacity_ah"] is None else "no cycle has ground truth"
-        raise ProblemError(409, f"{battery_id}: {lack}")
-    its = course(row)
-    due = model.next_truth(its) - its.last_cycle
-    next_cycle = _next_cycles(loaded, [row]).get(battery_id)
-    try:
-        far = loaded.trajectory(row, max(horizon, due), next_cycle)
-        trajectory = loaded.trajectory(row, horizon, next_cycle)
-    except TooFewCyclesError as error:
-        raise ProblemError(409, str(error)) from None
-    is_sparse = due > 1
+    (told,) = _outlooks(store, loaded, [row], horizon)
+    if told is None:
+        raise ProblemError(409, f"{battery_id}: {_lacking(row)}")
+    trajectory = told.trajectory
     return ForecastAnswer(
+        is_unlike_training=bool(told.unlike),
+        unlike_training=told.unlike,
         **loaded.origin(row),
         battery_id=battery_id,
         last_cycle_index=row["last_cycle_index"],
@@ -205,9 +213,17 @@ def forecast(
         end_of_life=EndOfLife.of(trajectory, row["hours_per_cycle"]),
         is_reached=trajectory.end_of_life is not None,
         end_of_life_cycle=row["end_of_life_cycle"],
-        next_truth_cycle=its.last_cycle + due if is_sparse else None,
-        next_truth_soh=far.soh[due - 1] if is_sparse else None,
+        **_next_truth(loaded, row),
     )
+
+
+def _next_truth(loaded: Loaded, row: Row) -> dict[str, float | None]:
+    """Tell when the next ground truth is due and what it will be, where not every cycle has one."""
+    its = course(row)
+    due = model.next_truth(its)
+    ahead = due - its.last_cycle
+    soh = loaded.trajectory(row, ahead, None).soh[-1] if ahead > 1 else None
+    return {"next_truth_cycle": due if ahead > 1 else None, "next_truth_soh": soh}
 
 
 def _battery(store: Store, battery_id: str) -> Row:
@@ -224,44 +240,58 @@ def _history(store: Store, battery_id: str) -> list[Row]:
     return [{**row["features"], "soh_target": row["soh"]} for row in rows]
 
 
-def _lacking(loaded: Loaded, row: Row, past: list[Row]) -> str | None:
-    """Say what a battery lacks for a forecast of its next cycle; None if nothing."""
+def _last_cycles(store: Store, loaded: Loaded, row: Row) -> list[Row]:
+    """Return the cycles of a battery's last window; of a shorter life all."""
+    last: list[Row] = row["last_cycles"] or []
+    if len(last) < min(loaded.model.window, row["cycles"]):  # dbt keeps fewer than this model needs
+        last = _history(store, row["battery_id"])
+    return last[-loaded.model.window :]
+
+
+def _lacking(row: Row) -> str | None:
+    """Say what a battery lacks for any forecast; None if nothing."""
     if row["rated_capacity_ah"] is None:
         return NOT_RATED
     if not row["truth_soh"]:
         return "no cycle has ground truth: there is no state of health to go on from"
-    return model.lacking(loaded.model, past)
+    return None
 
 
-def _next_cycles(loaded: Loaded, rows: list[Row]) -> dict[str, Prediction]:
-    """Predict the next cycle of each battery that has a window, in one forward pass.
+@dataclass(frozen=True)
+class _Outlook:
+    """What is forecast of a battery."""
 
-    Where no cycle of the window has a ground truth, the last one stands before it.
-    """
-    able = [
-        row
-        for row in rows
-        if len(row["last_cycles"] or []) >= loaded.model.window
-        and not _lacking(loaded, row, row["last_cycles"])
+    unlike: list[str]  # in what it is unlike training: of both that follow
+    next_cycle: Prediction | None  # None without a window
+    trajectory: Trajectory
+
+
+def _outlooks(store: Store, loaded: Loaded, rows: list[Row], horizon: int) -> list[_Outlook | None]:
+    """Forecast batteries, the next cycle of all in one forward pass; None for who lacks a state."""
+    able = {
+        at: _last_cycles(store, loaded, row) for at, row in enumerate(rows) if not _lacking(row)
+    }
+    whole = [at for at, cycles in able.items() if len(cycles) == loaded.model.window]
+    answers = loaded.answers(
+        [able[at] for at in whole], None, [rows[at]["rated_capacity_ah"] for at in whole]
+    )
+    next_cycles = {
+        at: it for at, it in zip(whole, answers, strict=True) if isinstance(it, Prediction)
+    }
+    return [
+        _outlook(loaded, row, able[at], next_cycles.get(at), horizon) if at in able else None
+        for at, row in enumerate(rows)
     ]
-    windows = []
-    for row in able:
-        window = row["last_cycles"]
-        if all(cycle["soh_target"] is None for cycle in window):
-            window = [{**window[0], "soh_target": row["truth_soh"][-1]}, *window]
-        windows.append(window)
-    predicted = model.predict(loaded.model, windows) if able else []
-    return {row["battery_id"]: it for row, it in zip(able, predicted, strict=True)}
 
 
-def _end_of_life(loaded: Loaded, row: Row, next_cycle: Prediction | None) -> EndOfLife | None:
-    if not row["truth_soh"]:
-        return None
-    try:
-        trajectory = loaded.trajectory(row, FLEET_HORIZON, next_cycle)
-    except ModelError:  # too few cycles
-        return None
-    return EndOfLife.of(trajectory, row["hours_per_cycle"])
+def _outlook(
+    loaded: Loaded, row: Row, cycles: list[Row], next_cycle: Prediction | None, horizon: int
+) -> _Outlook:
+    if next_cycle:
+        unlike = next_cycle.unlike_training
+    else:
+        unlike = model.unlike_training(loaded.model, cycles, row["rated_capacity_ah"])
+    return _Outlook(unlike, next_cycle, loaded.trajectory(row, horizon, next_cycle))
 
 
 def _thinned(values: list[Any]) -> list[float]:

@@ -16,8 +16,6 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote
 
-from api.schemas import WINDOW
-
 DEADLINE_S = 60
 ITSELF = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy on the way
 WINDOW_FILE = Path(os.environ.get("MODEL_PATH", "artifacts/model.pth")).with_name("window.json")
@@ -36,9 +34,10 @@ def main() -> int:
     )
     try:
         _wait(service, f"{here}/readyz")
+        count = _ask(f"{here}/model")["window"]
         recorded = _ask(f"{here}/batteries/{quote(battery_id, safe='')}/cycles?limit=5000")
-        used = [cycle for cycle in recorded["cycles"] if cycle["is_usable"]][-WINDOW:]
-        window = [cycle["features"] for cycle in used]
+        used = [cycle for cycle in recorded["cycles"] if cycle["is_usable"]][-count:]
+        window = [{**cycle["features"], "soh_target": cycle["soh"]} for cycle in used]
         answer = _ask(f"{here}/predict", window)
     except HTTPError as error:
         print(json.load(error)["detail"], file=sys.stderr)

@@ -13,7 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 
 from api import alerts, batteries, guard, observe, predict, problems
-from api.answers import ModelCard, Status
+from api.answers import ModelCard, NetworkCard, Status
 from api.predictor import Predictor
 from api.schemas import asking_for
 from api.state import TheModel
@@ -36,10 +36,11 @@ def _described(schema_of: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Say in the OpenAPI schema what the model in use asks for."""
     schema = guard.described(schema_of)
     try:
-        needed = app.state.predictor.loaded().model.spec.config
+        model = app.state.predictor.loaded().model
     except (AttributeError, ModelError):  # not started, or without a model
         return schema
-    return asking_for(schema, needed.measured, needed.rests)
+    needed = model.spec.config
+    return asking_for(schema, needed.measured, needed.rests, model.window)
 
 
 # Its /docs loads scripts from a package; FastAPI's own from another host.
@@ -66,7 +67,21 @@ service.include_router(alerts.router)
 def model_card(loaded: TheModel) -> ModelCard:
     """Tell what the model is, what it learned from, and how well it did."""
     model = loaded.model
-    return ModelCard(**loaded.origin(), window=model.window, card=model.card)
+    return ModelCard(
+        **loaded.origin(),
+        window=model.window,
+        networks=[
+            NetworkCard(
+                features=it.config.preset,
+                train=list(it.config.train),
+                test=list(it.config.test),
+                learned_from=it.card["learned_from"],
+                trained_at=it.card["trained_at"],
+            )
+            for it in model.networks
+        ],
+        card=model.card,
+    )
 
 
 app.include_router(service)

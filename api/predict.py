@@ -6,13 +6,24 @@ from fastapi import APIRouter, Body, Query, Request
 
 from api import problems
 from api.answers import BatchAnswer, NextCycle, WindowAnswer
-from api.schemas import EXAMPLE_WINDOW, Hours, Posted, Window
+from api.problems import FieldError
+from api.schemas import EXAMPLE_WINDOW, Hours, Posted
 from api.state import TheModel
+from model.forecast import Prediction, WindowError
 
 router = APIRouter(tags=["forecast"], responses=problems.responses(400, 408, 413, 422, 503))
 
 RestHours = Annotated[
     Hours | None, Query(description="Rest between the last cycle and the predicted one, h")
+]
+RatedCapacity = Annotated[
+    float | None,
+    Query(
+        gt=0,
+        le=1e4,
+        allow_inf_nan=False,
+        description="Rated capacity of the cell, Ah: SOH is capacity ÷ rated capacity",
+    ),
 ]
 
 
@@ -21,12 +32,17 @@ async def predict(
     cycles: Annotated[Posted, Body(openapi_examples={"window": {"value": EXAMPLE_WINDOW}})],
     request: Request,
     rest_hours: RestHours = None,
+    rated_capacity_ah: RatedCapacity = None,
 ) -> WindowAnswer:
-    """Predict the state of health of the cycle after the posted ones, oldest first.
+    """Predict capacity and state of health of the cycle after the posted ones, oldest first.
 
-    50 cycles make a window; of more than 50 the last 50 count.
+    As many cycles as `GET /model` calls window are needed, 50 by default; of more the last count.
+    With neither `soh_target` in the cycles nor `rated_capacity_ah`, SOH is told only of cells like
+    the training cells. What no number can be told of is refused, with what to send.
     """
-    loaded, prediction = await request.app.state.predictor.predict(cycles, rest_hours)
+    loaded, prediction = await request.app.state.predictor.predict(
+        cycles, rest_hours, rated_capacity_ah
+    )
     return WindowAnswer(
         **vars(NextCycle.of(prediction)),
         **loaded.origin(),
@@ -38,7 +54,7 @@ async def predict(
 @router.post("/predict/batch")
 def predict_batch(
     windows: Annotated[
-        list[Window],
+        list[Posted],
         Body(
             min_length=1,
             max_length=1000,
@@ -47,10 +63,24 @@ def predict_batch(
     ],
     loaded: TheModel,
     rest_hours: RestHours = None,
+    rated_capacity_ah: RatedCapacity = None,
 ) -> BatchAnswer:
-    """Predict the cycle after each of up to 1,000 windows of 50 cycles, in one forward pass."""
-    predictions = loaded.predict(windows, [rest_hours] * len(windows))
+    """Predict the cycle after each of up to 1,000 windows, in one forward pass.
+
+    Rest and rated capacity are those of all of them.
+    """
+    loaded.check(windows)
+    answers = loaded.answers(
+        windows, [rest_hours] * len(windows), [rated_capacity_ah] * len(windows)
+    )
+    refused = [
+        FieldError(window=number, detail=str(it))
+        for number, it in enumerate(answers, start=1)
+        if isinstance(it, WindowError)
+    ]
+    if refused:
+        raise problems.refusal(refused)
     return BatchAnswer(
         **loaded.origin(),
-        predictions=[NextCycle.of(prediction) for prediction in predictions],
+        predictions=[NextCycle.of(it) for it in answers if isinstance(it, Prediction)],
     )

@@ -12,15 +12,25 @@ import numpy as np
 import torch
 
 from model import forecast
-from model.forecast import Course, Model, ModelError, Prediction, TooFewCyclesError, Trajectory
+from model.forecast import (
+    Answer,
+    Course,
+    MismatchError,
+    Model,
+    ModelError,
+    Prediction,
+    TooFewCyclesError,
+    Trajectory,
+    WindowError,
+)
 
 # One core per worker: on so small a network more threads cost more than they give.
 torch.set_num_threads(1)
 
 Window = Sequence[Mapping[str, Any]]
+NextSoh = tuple[float, float, float]
 KEPT_TRAJECTORIES = 4096
 COURSE = ("truth_cycle", "truth_age", "truth_soh", "last_cycle_index", "last_age")
-CAPACITY = ("discharge_capacity", "time_to_discharge")  # either tells how much a cycle delivered
 
 
 class LackingFeaturesError(ModelError):
@@ -41,12 +51,11 @@ class Loaded:
     def trajectory(
         self, battery: Mapping[str, Any], horizon: int, next_cycle: Prediction | None
     ) -> Trajectory:
-        """Forecast a battery, a row of battery_history, going on from its next cycle where known.
-
-        Raises TooFewCyclesError.
-        """
-        told = next_cycle and (next_cycle.soh, next_cycle.features)
-        return self.kept(*(_plain(battery[name]) for name in COURSE), horizon, told)
+        """Forecast a battery, a row of battery_history, going on from its next cycle where due."""
+        told = next_cycle.next_soh if next_cycle and forecast.is_due(course(battery)) else None
+        known = (battery[name] for name in COURSE)
+        plain = (tuple(it) if isinstance(it, list) else it for it in known)
+        return self.kept(*plain, horizon, told)
 
     def origin(self, battery: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return what an answer says of where it comes from: this model and, it may be, a battery.
@@ -56,55 +65,45 @@ class Loaded:
         simulated = self.model.card["simulated"] or (battery and battery["is_simulated"])
         return {"model_version": self.model.version, "is_simulated": bool(simulated)}
 
-    def predict(
-        self, windows: Sequence[Window], rest_hours: Sequence[float | None] | None = None
-    ) -> list[Prediction]:
-        """Predict from the last cycles of each window, in one forward pass.
+    def answers(
+        self,
+        windows: Sequence[Window],
+        rest_hours: Sequence[float | None] | None = None,
+        rated_capacity_ah: Sequence[float | None] | None = None,
+    ) -> list[Answer]:
+        """Answer the cycle after each window, in one forward pass, or say what to send instead."""
+        return forecast.answers(self.model, windows, rest_hours, rated_capacity_ah)
 
-        Raises TooFewCyclesError and LackingFeaturesError.
+    def check(self, windows: Sequence[Window], first: int | None = 1) -> None:
+        """Raise TooFewCyclesError for a window that is shorter than the model's.
+
+        And LackingFeaturesError where a cycle lacks a feature that the model needs. Windows are
+        numbered from `first`, None for the only one.
         """
-        for number, window in enumerate(windows, start=1):
-            self.check(window, number)
-        return self.run(windows, rest_hours)
-
-    def run(
-        self, windows: Sequence[Window], rest_hours: Sequence[float | None] | None = None
-    ) -> list[Prediction]:
-        """Predict from windows that have been checked."""
-        last = [list(window[-self.model.window :]) for window in windows]
-        return forecast.predict(self.model, last, list(rest_hours) if rest_hours else None)
-
-    def check(self, window: Window, number: int | None = None) -> None:
-        """Raise TooFewCyclesError for what is shorter than the model's window.
-
-        And LackingFeaturesError where a cycle lacks a feature that the model needs.
-        """
-        if len(window) < self.model.window:
-            raise TooFewCyclesError(
-                f"{len(window)} cycles, the model needs the last {self.model.window}"
-            )
         config = self.model.spec.config
-        faults = [
-            (number, at, name)
-            for at, cycle in enumerate(window, start=1)
-            for name in config.inputs
-            # a rest may be null: nothing was recorded
-            if cycle.get(name) is None and not (name in config.rests and name in cycle)
-        ]
-        if "time_to_discharge" not in config.measured:  # from which capacity would follow
-            faults += [
-                (number, at, " or ".join(CAPACITY))
-                for at, cycle in enumerate(window, start=1)
-                if all(cycle.get(name) is None for name in CAPACITY)
+        for at, window in enumerate(windows):
+            number = None if first is None else first + at
+            if len(window) < self.model.window:
+                where = f"window {number}: " if number else ""
+                raise TooFewCyclesError(
+                    f"{where}{len(window)} cycles, the model needs {self.model.window}"
+                )
+            faults = [
+                (number, place, name)
+                for place, cycle in enumerate(window, start=1)
+                for name in config.inputs
+                # a rest may be null: nothing was recorded
+                if cycle.get(name) is None and not (name in config.rests and name in cycle)
             ]
-        if faults:
-            raise LackingFeaturesError(faults)
+            if faults:
+                raise LackingFeaturesError(faults)
 
 
 @dataclass
 class _Waiting:
     window: Window
     rest_hours: float | None
+    rated_capacity_ah: float | None
     answer: asyncio.Future[tuple[Loaded, Prediction]]
 
 
@@ -120,20 +119,34 @@ class Predictor:
         self._running: asyncio.Task[None] | None = None
 
     def loaded(self) -> Loaded:
-        """Return the model; raises ModelError when there is none."""
+        """Return the model; raises ModelError when there is none.
+
+        While two files do not belong together, as between the training of one and of the other, the
+        pair that was last loaded goes on serving.
+        """
         stamp = [_stamp(path) for path in (self._path, forecast.extended_path(self._path))]
         with self._lock:
             if self._loaded is None or stamp != self._stamp:
-                model = forecast.load(self._path)
-                trajectory = lru_cache(KEPT_TRAJECTORIES)(partial(_trajectory, model))
-                self._loaded, self._stamp = Loaded(model, trajectory), stamp
+                try:
+                    model = forecast.load(self._path)
+                except MismatchError:
+                    if self._loaded is None:
+                        raise
+                else:
+                    trajectory = lru_cache(KEPT_TRAJECTORIES)(partial(_trajectory, model))
+                    self._loaded = Loaded(model, trajectory)
+                self._stamp = stamp
             return self._loaded
 
     async def predict(
-        self, window: Window, rest_hours: float | None = None
+        self,
+        window: Window,
+        rest_hours: float | None = None,
+        rated_capacity_ah: float | None = None,
     ) -> tuple[Loaded, Prediction]:
-        """Predict from one window. Raises ModelError, TooFewCyclesError."""
-        waiting = _Waiting(window, rest_hours, asyncio.get_running_loop().create_future())
+        """Predict from one window. Raises ModelError, TooFewCyclesError, WindowError."""
+        answer = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(window, rest_hours, rated_capacity_ah, answer)
         self._waiting.append(waiting)
         if self._running is None:
             self._running = asyncio.create_task(self._run())
@@ -162,45 +175,34 @@ class Predictor:
         whole = []
         for k, waiting in enumerate(batch):
             try:
-                loaded.check(waiting.window)
+                loaded.check([waiting.window], first=None)
                 whole.append(k)
             except (TooFewCyclesError, LackingFeaturesError) as error:
                 answers[k] = error
         if whole:
-            predictions = loaded.run(
-                [batch[k].window for k in whole], [batch[k].rest_hours for k in whole]
+            told = loaded.answers(
+                [batch[k].window for k in whole],
+                [batch[k].rest_hours for k in whole],
+                [batch[k].rated_capacity_ah for k in whole],
             )
-            answers.update(
-                (k, (loaded, prediction)) for k, prediction in zip(whole, predictions, strict=True)
-            )
+            for k, it in zip(whole, told, strict=True):
+                answers[k] = it if isinstance(it, WindowError) else (loaded, it)
         return [answers[k] for k in range(len(batch))]
 
 
 def course(battery: Mapping[str, Any]) -> Course:
     """Return a battery's ground truths, from its row of battery_history."""
-    return _course(*(battery[name] for name in COURSE))
+    cycle, age, soh, last_cycle, last_age = (battery[name] for name in COURSE)
+    return Course(
+        np.array(cycle or [], dtype=float), np.array(age or []), np.array(soh or []),
+        last_cycle or 0, last_age or 0.0,
+    )  # fmt: skip
 
 
-def _course(
-    cycle: Sequence[int],
-    age: Sequence[float],
-    soh: Sequence[float],
-    last_cycle: int,
-    last_age: float,
-) -> Course:
-    return Course(np.array(cycle, dtype=float), np.array(age), np.array(soh), last_cycle, last_age)
-
-
-def _trajectory(model: Model, *known: Any) -> Trajectory:
-    *truths, horizon, told = known
-    its = _course(*truths)
-    return forecast.forecast(
-        model, its, horizon, forecast.next_by_network(model, its, *told) if told else None
-    )
-
-
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value  # what a cache can look up
+def _trajectory(model: Model, *asked: Any) -> Trajectory:
+    *known, horizon, next_soh = asked
+    its = course(dict(zip(COURSE, known, strict=True)))
+    return forecast.forecast(model, its, horizon, next_soh)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

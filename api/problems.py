@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from api.predictor import LackingFeaturesError
 from api.store import StoreError
-from model.forecast import ModelError, TooFewCyclesError
+from model.forecast import ModelError, TooFewCyclesError, WindowError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -67,16 +67,16 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ModelError)
     async def model(_request: Request, error: ModelError) -> JSONResponse:
-        return _answer(422 if isinstance(error, TooFewCyclesError) else 503, str(error))
+        is_asked_wrong = isinstance(error, TooFewCyclesError | WindowError)
+        return _answer(422 if is_asked_wrong else 503, str(error))
 
     @app.exception_handler(LackingFeaturesError)
     async def lacking(_request: Request, error: LackingFeaturesError) -> JSONResponse:
-        return _refuse(
-            [
-                FieldError(window=window, cycle=cycle, field=name, detail="the model needs it")
-                for window, cycle, name in error.faults
-            ]
-        )
+        faults = [
+            FieldError(window=window, cycle=cycle, field=name, detail="the model needs it")
+            for window, cycle, name in error.faults
+        ]
+        return await problem(_request, refusal(faults))
 
     @app.exception_handler(StoreError)
     async def store(_request: Request, error: StoreError) -> JSONResponse:
@@ -88,15 +88,15 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def validation(_request: Request, error: RequestValidationError) -> JSONResponse:
-        return _refuse([_fault(it) for it in error.errors()])
+        return await problem(_request, refusal([_fault(it) for it in error.errors()]))
 
     @app.exception_handler(Exception)
     async def unexpected(_request: Request, _error: Exception) -> JSONResponse:
         return _answer(500, "the service failed; its log has the trace")
 
 
-def _refuse(faults: list[FieldError]) -> JSONResponse:
-    """Answer 422 with all faults, the first of them in words."""
+def refusal(faults: list[FieldError]) -> ProblemError:
+    """Return a 422 with all faults, the first of them in words."""
     first = faults[0]
     places = (
         f"window {first.window}" if first.window else None,
@@ -106,7 +106,7 @@ def _refuse(faults: list[FieldError]) -> JSONResponse:
     where = ", ".join(place for place in places if place)
     detail = f"{where}: {first.detail}" if where else first.detail
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return _answer(422, detail + more, faults[:100])
+    return ProblemError(422, detail + more, faults[:100])
 
 
 def _fault(error: dict[str, Any]) -> FieldError:

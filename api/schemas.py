@@ -42,6 +42,17 @@ class Cycle(TypedDict):
     discharge_capacity: NotRequired[
         Annotated[float | None, Field(gt=0, le=1e4, description="Charge delivered, Ah")]
     ]
+    soh_target: NotRequired[
+        Annotated[
+            float | None,
+            Field(
+                ge=0,
+                le=1.3,
+                description="SOH, where it was measured: null for a cycle that was no full "
+                "discharge at the same load and temperature",
+            ),
+        ]
+    ]
     rest_hours: NotRequired[
         Annotated[float | None, _between(0, 1e5, "Rest since the discharge before, h")]
     ]
@@ -113,15 +124,21 @@ EXAMPLE_CYCLE = {
 }
 EXAMPLE_WINDOW = [EXAMPLE_CYCLE] * WINDOW
 
-Posted = Annotated[list[Cycle], Field(min_length=WINDOW, max_length=1000)]
-Window = Annotated[list[Cycle], Field(min_length=WINDOW, max_length=WINDOW)]
+# How many a window needs is the model's to say.
+Posted = Annotated[list[Cycle], Field(min_length=1, max_length=1000)]
 
 
 def asking_for(
-    schema: dict[str, Any], measured: Sequence[str], rests: Sequence[str]
+    schema: dict[str, Any], measured: Sequence[str], rests: Sequence[str], window: int
 ) -> dict[str, Any]:
-    """Return the OpenAPI schema with what a model needs of a cycle; a rest may be null."""
+    """Return the OpenAPI schema with what a model needs: of how many cycles, a rest may be null."""
     asked = deepcopy(schema)
+    for path in ("/predict", "/predict/batch"):
+        body = asked["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        one = body["schema"] if path == "/predict" else body["schema"]["items"]
+        one["minItems"] = window
+        for example in body["examples"].values():
+            example["value"] = _of_length(example["value"], window)
     cycle = asked["components"]["schemas"]["Cycle"]
     cycle["required"] = [*measured, *rests]
     for name in measured:
@@ -129,3 +146,10 @@ def asking_for(
         (number,) = (it for it in field.pop("anyOf") if it["type"] == "number")
         field |= number
     return asked
+
+
+def _of_length(example: list[Any], window: int) -> list[Any]:
+    """Give each window of an example so many cycles."""
+    if isinstance(example[0], list):
+        return [_of_length(it, window) for it in example]
+    return [example[0]] * window

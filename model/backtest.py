@@ -82,12 +82,11 @@ def outlooks(
     }
     predicted = forecast.backtest(model, history) if missing else []
     for cycle, course in enumerate(forecast.courses(history), start=1):
-        if cycle not in missing:
+        if cycle not in missing or lack(model, history[:cycle], course):
             continue
         is_asked = outlook.is_network_asked(model, course)
         next_cycle = predicted[cycle - model.window] if is_asked else None
-        if next_cycle or not is_asked:
-            yield outlook.after(model, battery_id, course, horizon, next_cycle, paces.get(cycle))
+        yield outlook.after(model, battery_id, course, horizon, next_cycle, paces.get(cycle))
 
 
 if __name__ == "__main__":

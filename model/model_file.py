@@ -1,9 +1,12 @@
-"""A model file: a network, its intervals, its fade, and how all of it was made."""
+"""A model file: a network, its intervals, its fade, and how all of it was made.
+
+What is served together was trained together: by what the files say of their batteries.
+"""
 
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -16,10 +19,13 @@ from torch import Tensor, nn
 from model.config import Config
 from model.data import ModelError, Series
 from model.fade import Fade
-from model.intervals import Familiarity, Interval
+from model.familiarity import Familiarity
+from model.intervals import Interval
 from model.network import Network
 
-Cycle = Mapping[str, Any]
+
+class MismatchError(ModelError):
+    """Two model files side by side were not trained together."""
 
 
 class Forecaster(nn.Module):
@@ -42,7 +48,7 @@ class Forecaster(nn.Module):
     def learn_capacity(self, training: list[Series]) -> None:
         """Learn, from training batteries, what SOH means in Ah, and a line from time to capacity.
 
-        The line stands in where a caller does not know a cycle's discharge capacity.
+        The line stands in where a caller knows neither a cycle's discharge capacity nor its load.
         """
         capacity = np.concatenate([series.capacity_ah for series in training])
         soh = np.concatenate([series.soh for series in training])
@@ -51,24 +57,6 @@ class Forecaster(nn.Module):
         rated = float(np.median(capacity[known] / soh[known]))
         self.rated_capacity_ah = torch.tensor(rated, dtype=torch.float64)
         self.capacity_line = torch.as_tensor(np.polyfit(time_s[known], capacity[known], 1).copy())
-
-    def soh_of(self, cycle: Cycle) -> float:
-        """Return the SOH that a cycle was measured to have, NaN where that is known to be unknown.
-
-        Its soh_target, else its discharge capacity, else, by the line, its time to discharge.
-        """
-        if "soh_target" in cycle:
-            soh = cycle["soh_target"]
-            return float("nan") if soh is None else float(soh)
-        return self.charge_of(cycle)
-
-    def charge_of(self, cycle: Cycle) -> float:
-        """Return what a cycle delivered, as a fraction of the rated capacity in training."""
-        capacity = cycle.get("discharge_capacity")
-        if capacity is None:
-            slope, offset = self.capacity_line.tolist()
-            capacity = slope * cycle["time_to_discharge"] + offset
-        return float(capacity) / self.rated_capacity_ah.item()
 
     def get_extra_state(self) -> str:
         return json.dumps({"config": asdict(self.config), "card": self.card})
@@ -91,6 +79,11 @@ class Model:
         return self.spec.config.window
 
     @property
+    def networks(self) -> list[Forecaster]:
+        """Those that answer, by what a window tells."""
+        return [self.spec, self.extended] if self.extended else [self.spec]
+
+    @property
     def card(self) -> dict[str, Any]:
         """How the model was made and how it did (see `train.card`), the extended one beside it."""
         if not self.extended:
@@ -110,16 +103,49 @@ def extended_path(path: Path) -> Path:
 
 
 def load(path: Path) -> Model:
-    """Load a model file, and its extended companion; raises ModelError when it cannot be had."""
+    """Load a model file, and its extended companion.
+
+    Raises ModelError when it cannot be had; MismatchError when the two were not trained together.
+    """
     beside = extended_path(path)
     spec, content = load_one(path)
     extended = None
     if beside.exists():
         extended, more = load_one(beside)
         content += more
-        if extended.config.window != spec.config.window:
-            raise ModelError(f"{path} and {beside} have different windows: train one of them again")
+        if differ := _difference(spec, extended):
+            config = spec.config
+            raise MismatchError(
+                f"{beside} does not belong to {path}: {differ}; remove it, or train it again with "
+                f"`python -m model.train --train {' '.join(config.train)} --test "
+                f"{' '.join(config.test)} --window {config.window} --features extended`"
+            )
     return Model(spec, extended, hashlib.sha256(content).hexdigest()[:12])
+
+
+def cycles_fingerprint(training: Sequence[Series]) -> str:
+    """Return a checksum of the cycles that a model learns from, the same for any features."""
+    digest = hashlib.sha256()
+    for it in training:
+        digest.update(it.battery_id.encode())
+        for values in (it.cycle_index, it.time_s, it.capacity_ah, it.soh):
+            digest.update(values.tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _difference(spec: Forecaster, extended: Forecaster) -> str | None:
+    """Say in what the training of two files differs; None if in nothing."""
+    for said, one, other in (
+        ("trained on", spec.config.train, extended.config.train),
+        ("tested on", spec.config.test, extended.config.test),
+    ):
+        if set(one) != set(other):
+            return f"it was {said} {', '.join(other)}, not on {', '.join(one)}"
+    if spec.config.window != extended.config.window:
+        return f"its window is {extended.config.window} cycles, not {spec.config.window}"
+    if spec.card.get("learned_from") != extended.card.get("learned_from"):
+        return f"it learned from other cycles of {', '.join(extended.config.train)}"
+    return None
 
 
 def load_one(path: Path) -> tuple[Forecaster, bytes]:

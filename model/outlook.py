@@ -71,13 +71,14 @@ class Outlook:
             )
             for horizon, (soh, low, high) in enumerate(path, start=1)
         ]  # fmt: skip
-        if told := self.next_cycle:
+        if (told := self.next_cycle) and told.next_soh:
+            soh, low, high = told.next_soh
             rows[0] = rows[0]._replace(
-                soh=told.soh,
-                soh_low=told.soh_low,
-                soh_high=told.soh_high,
+                soh=soh,
+                soh_low=low,
+                soh_high=high,
                 features=told.features,
-                is_unlike_training=bool(told.unlike_training),
+                is_unlike_training=told.is_unlike_training,
             )
         return rows
 
@@ -99,29 +100,22 @@ def after(
     hours_per_cycle: float | None,
 ) -> Outlook:
     """Forecast a battery from its ground truths, going on from the network's next cycle if any."""
-    told = (
-        forecast.next_by_network(model, course, next_cycle.soh, next_cycle.features)
-        if next_cycle
-        else None
-    )
     return Outlook(
         battery_id=battery_id,
         made_after_cycle=course.last_cycle,
         model_version=model.version,
         last_soh=float(course.soh[-1]),
-        trajectory=forecast.forecast(model, course, horizon, told),
+        trajectory=forecast.forecast(
+            model, course, horizon, next_cycle.next_soh if next_cycle else None
+        ),
         next_cycle=next_cycle,
         hours_per_cycle=hours_per_cycle,
     )
 
 
 def is_network_asked(model: Model, course: Course) -> bool:
-    """Tell whether there is a window, and a ground truth due in the cycle after it.
-
-    Of a cycle that will not be measured the network tells nothing.
-    """
-    is_due = len(course.soh) > 0 and forecast.next_truth(course) == course.last_cycle + 1
-    return is_due and course.last_cycle >= model.window
+    """Tell whether there is a window, and a ground truth due in the cycle after it."""
+    return course.last_cycle >= model.window and forecast.is_due(course)
 
 
 def read_paces(

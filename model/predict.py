@@ -17,7 +17,7 @@ from psycopg2.extensions import connection
 
 import database
 from model import data, forecast, notify, outlook, progress
-from model.forecast import Course, Model, ModelError, UnknownBatteryError
+from model.forecast import Course, Model, ModelError, Prediction, UnknownBatteryError
 from model.outlook import Outlook
 
 DUE = (Path(__file__).parent / "due.sql").read_text(encoding="utf-8")
@@ -150,12 +150,15 @@ def outlooks(
     whole = [
         it for it in courses if lacks[it] is None and outlook.is_network_asked(model, courses[it])
     ]
-    predicted = forecast.predict(model, [histories[it] for it in whole])
-    next_cycles = dict(zip(whole, predicted, strict=True))
+    answers = dict(
+        zip(whole, forecast.answers(model, [histories[it] for it in whole]), strict=True)
+    )
     for battery_id, course in courses.items():
+        told = answers.get(battery_id)
+        next_cycle = told if isinstance(told, Prediction) else None
         pace = paces[battery_id].get(course.last_cycle)
         yield lacks[battery_id] or outlook.after(
-            model, battery_id, course, horizon, next_cycles.get(battery_id), pace
+            model, battery_id, course, horizon, next_cycle, pace
         )
 
 

@@ -90,6 +90,7 @@ def run(config: Config, out: Path) -> None:
     simulated = [series.battery_id for series in (*train, *test) if series.is_simulated]
     made.card |= {
         "made_from": made_from,
+        "learned_from": model_file.cycles_fingerprint(train),
         "simulated": simulated,
         "train": {
             series.battery_id: {"cycles": len(series.soh), "windows": len(windows.target)}
@@ -188,7 +189,7 @@ def fit(config: Config, train: list[Series], choice_seeds: int = CHOICE_SEEDS) -
     made = Forecaster(config)
     made.network, curve = fit_network(replace(config, epochs=epochs), training)
     made.interval.fit(residuals)
-    made.familiarity.fit([windows.inputs for windows in training])
+    made.familiarity.fit(train, config.window)
     made.fade.fit([Course.of(series) for series in train])
     made.learn_capacity(train)
     made.card = card(config, epochs, residuals, curve)

@@ -7,7 +7,8 @@ import numpy as np
 from model import data
 from model.data import Array, TooFewCyclesError
 from model.fade import Course, Trajectory
-from model.model_file import Cycle, Model
+from model.model_file import Model
+from model.state import Cycle
 
 SPACINGS = 10  # between the last ground truths, whose median tells when the next one is due
 
@@ -48,20 +49,9 @@ def next_truth(course: Course) -> int:
     return max(int(course.cycle[-1] + np.round(spacing)), course.last_cycle + 1)
 
 
-def next_by_network(
-    model: Model, course: Course, soh: float, features: str
-) -> tuple[float, float, float] | None:
-    """SOH of the next cycle as the network of these features predicts it, with an interval.
-
-    From here `forecast` goes on. The interval is that of a lone window: a trajectory is the same
-    whether or not earlier errors are at hand. None where no ground truth is due next: the network
-    tells of no other cycle.
-    """
-    if next_truth(course) > course.last_cycle + 1:
-        return None
-    asked = model.extended if model.extended and features == "extended" else model.spec
-    half = asked.interval.half_width(np.zeros(0))
-    return soh, max(soh - half, 0.0), soh + half
+def is_due(course: Course) -> bool:
+    """Tell whether the next cycle is due to have a ground truth; a network tells of no other."""
+    return len(course.soh) > 0 and next_truth(course) == course.last_cycle + 1
 
 
 def forecast(

@@ -11,7 +11,8 @@ from model import baselines, data, forecast, scores, train
 from model.config import MEASURED, Config
 from model.data import ModelError, Windows
 from model.fade import LENGTH, Course, Fade
-from model.intervals import Familiarity, Interval, conformal
+from model.familiarity import Familiarity
+from model.intervals import Interval, conformal
 from tests.conftest import run
 
 

@@ -1,5 +1,5 @@
 // One battery: measured, predicted and to come; its features; the curve of a chosen cycle.
-import { announce, ask, between, chart, colour, downloads, el, percent, remaining, tinted, words } from "./common.js";
+import { announce, ask, between, chart, colour, downloads, el, percent, remaining, tinted, verdict, words } from "./common.js";
 
 const END_OF_LIFE = 0.7;
 const REST_H = 12; // a pause longer than this, with a gain in SOH, is marked as a rest
@@ -24,6 +24,7 @@ export async function battery(place, id) {
   life.style.height = "720px";
   const horizon = el("select", { id: "horizon" }, [50, 100, 200, 500].map((it) => el("option", { selected: it === 100 }, String(it))));
   const facts = el("dl", { class: "facts" });
+  const said = el("div");
   const pick = el("input", { id: "cycle", type: "number", min: 1, max: kept.length, value: kept.length });
   const curves = el("div", { class: "chart", "aria-label": `Voltage of ${id} over time` });
   let ahead = null;
@@ -35,7 +36,7 @@ export async function battery(place, id) {
     el("h1", {}, id),
     el("p", { class: "quiet" }, [summary.battery_group, summary.ambient && `ambient ${summary.ambient}`, summary.load && `load ${summary.load}`,
       summary.rated_capacity_ah ? `rated ${summary.rated_capacity_ah} Ah` : "not rated: no state of health"].filter(Boolean).join(" · ")),
-    facts,
+    facts, said,
     el("section", { class: "card", "aria-labelledby": "life" },
       el("div", { class: "card-head" }, el("h2", { id: "life" }, "State of health and features"),
         el("span", { class: "tools" }, el("label", { for: "horizon" }, "Cycles ahead"), horizon, downloads(`${id}_soh`, life, lifeTable))),
@@ -60,6 +61,7 @@ export async function battery(place, id) {
     ahead = known.length ? await orNothing(ask(`${path}/forecast?horizon=${horizon.value}`)) : { problem: "no measured SOH" };
     const [cycles, range] = remaining(ahead.end_of_life, horizon.value);
     const fact = (name, value, note) => el("div", {}, el("dt", {}, name), el("dd", {}, value, note ? el("small", {}, note) : null));
+    said.replaceChildren(verdict(ahead) ?? "");
     const isOver = summary.end_of_life_cycle != null && summary.last_soh < END_OF_LIFE;
     facts.replaceChildren(
       fact("Cycles", String(summary.cycles), summary.discharges > summary.cycles ? `${summary.discharges - summary.cycles} left out` : "all recorded ones"),

@@ -59,9 +59,16 @@ export function el(name, attributes = {}, ...children) {
 }
 
 export const percent = (soh, digits = 1) => (soh == null ? "–" : `${(100 * soh).toFixed(digits)} %`);
-export const between = (low, high) => `${(100 * low).toFixed(1)} – ${(100 * high).toFixed(1)} %`;
+export const between = (low, high) => (low == null ? "" : `${(100 * low).toFixed(1)} – ${(100 * high).toFixed(1)} %`);
 export const announce = (text) => { document.getElementById("status").textContent = text; };
 export const words = (name) => name.replaceAll("_", " ");
+
+/** One verdict on all that is forecast of a battery; nothing where it is like the training cells. */
+export function verdict(it) {
+  if (!it.is_unlike_training) return null;
+  return el("p", { class: "notice", "data-verdict": "unlike" },
+    `Unlike anything in training: ${it.unlike_training.map(words).join(", ")}. No forecast of it has been tested; intervals may cover less than 90 %.`);
+}
 
 export function remaining(end, horizon) {
   if (!end || end.cycles == null) return [`> ${horizon}`, end?.cycles_low != null ? `at the earliest ${end.cycles_low}` : ""];

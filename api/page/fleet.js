@@ -129,7 +129,7 @@ function flags(it) {
   else if (it.last_soh != null && it.last_soh >= 0.8) add("good", "healthy", "Last SOH is 80 % or more");
   if (it.rated_capacity_ah == null) add("", "not rated", "Without a rated capacity there is no state of health: load it again with --rated-capacity-ah");
   else if (!it.next_cycle) add("", "no forecast", "Too few cycles for the model's window, a feature that it lacks, or no model");
-  if (it.next_cycle?.unlike_training.length) add("warn", "unlike training", it.next_cycle.unlike_training.join(", "));
+  if (it.is_unlike_training) add("warn", "unlike training", it.unlike_training.map(words).join(", "));
   if (it.discharges > it.cycles) add("", `${it.discharges - it.cycles} left out`, "Recorded discharges that are no usable cycles");
   return made;
 }

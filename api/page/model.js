@@ -5,12 +5,12 @@ const ROLLING = 20;
 
 export async function model(place) {
   document.title = "Model · Battery forecast";
-  const { card, model_version: version, window: width } = await ask("/model");
+  const { card, networks, model_version: version, window: width } = await ask("/model");
   const tested = Object.keys(card.test ?? {});
   place.append(
     el("h1", {}, "Model"),
-    el("p", { class: "quiet" }, `Version ${version}, a window of ${width} cycles, trained on ${Object.keys(card.train ?? {}).join(", ") || "unknown batteries"}`
-      + `${card.trained_at ? `, ${new Date(card.trained_at).toLocaleString()}` : ""}. Tested on ${tested.join(", ") || "none"}, unseen in training.`),
+    el("p", { class: "quiet" }, `Version ${version}, a window of ${width} cycles. The batteries that it was tested on are unseen in training.`),
+    el("ul", { class: "quiet" }, networks.map((it) => el("li", {}, `${it.features}: learned from ${it.train.join(", ")}, tested on ${it.test.join(", ")}, ${new Date(it.trained_at).toLocaleString()}`))),
     errors(card.test ?? {}), await health(version), definitions(card));
   const series = [];
   for (const id of tested) {

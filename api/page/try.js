@@ -1,10 +1,12 @@
 // "Try it": cycles as JSON or CSV, answered, or told exactly what is wrong with them.
-import { ask, between, el, notice, percent, Problem, words } from "./common.js";
+import { ask, between, el, notice, percent, Problem, verdict, words } from "./common.js";
 
 export async function tryIt(place) {
   document.title = "Try it · Battery forecast";
+  const { window: width } = await ask("/model");
   const text = el("textarea", { id: "cycles", spellcheck: "false", "aria-describedby": "hint" });
   const file = el("input", { id: "file", type: "file", accept: ".json,.csv,text/csv,application/json" });
+  const rated = el("input", { id: "rated", type: "number", min: 0, step: "any", placeholder: "unknown" });
   const rest = el("input", { id: "rest", type: "number", min: 0, step: "any", placeholder: "unknown" });
   const answer = el("div", { role: "status", id: "answer" });
   const example = el("button", { type: "button" }, "Use a battery's last cycles");
@@ -16,7 +18,7 @@ export async function tryIt(place) {
       const able = batteries.find((it) => it.next_cycle) ?? batteries[0];
       if (!able) throw new Problem({ detail: "There is no battery to take them from." });
       const { cycles } = await ask(`/batteries/${encodeURIComponent(able.battery_id)}/cycles?limit=5000`);
-      const window = cycles.filter((it) => it.is_usable).slice(-50).map((it) => it.features);
+      const window = cycles.filter((it) => it.is_usable).slice(-width).map((it) => ({ ...it.features, soh_target: it.soh }));
       text.value = `[\n${window.map((it) => ` ${JSON.stringify(it)}`).join(",\n")}\n]`;
     } catch (error) {
       answer.replaceChildren(notice(error));
@@ -28,7 +30,8 @@ export async function tryIt(place) {
     answer.replaceChildren(el("p", { class: "quiet" }, "Asking …"));
     try {
       const body = text.value.trim().match(/^[[{]/) ? text.value : JSON.stringify(fromCsv(text.value));
-      const said = await ask(`/predict${rest.value ? `?rest_hours=${encodeURIComponent(rest.value)}` : ""}`, body);
+      const given = Object.entries({ rest_hours: rest.value, rated_capacity_ah: rated.value }).filter(([, value]) => value);
+      const said = await ask(`/predict?${new URLSearchParams(given)}`, body);
       answer.replaceChildren(result(said));
     } catch (error) {
       answer.replaceChildren(notice(error));
@@ -37,24 +40,26 @@ export async function tryIt(place) {
 
   place.append(
     el("h1", {}, "Try it"),
-    el("p", { class: "quiet", id: "hint" }, "50 cycles, oldest first: a JSON list of objects, or CSV whose first line names the features. ",
-      "avg_voltage_load (V), max_temperature (°C) and time_to_discharge (s) are needed; of more than 50 cycles the last 50 count."),
+    el("p", { class: "quiet", id: "hint" }, `${width} cycles, oldest first: a JSON list of objects, or CSV whose first line names the features. `,
+      `avg_voltage_load (V), max_temperature (°C) and time_to_discharge (s) are needed, discharge_capacity (Ah) or avg_current_load (A) where the load is not that of the training cells; of more than ${width} cycles the last ${width} count.`),
     el("form", { class: "card", onsubmit: send },
       el("div", { class: "card-head" }, el("label", { for: "cycles" }, "Cycles"), el("span", { class: "tools" }, example, el("label", { for: "file" }, "or a file"), file)),
       text,
-      el("div", { class: "tools" }, el("label", { for: "rest" }, "Rest before the next cycle, h"), rest, el("button", { class: "primary" }, "Predict"))),
+      el("div", { class: "tools" }, el("label", { for: "rated" }, "Rated capacity, Ah"), rated, el("label", { for: "rest" }, "Rest before the next cycle, h"), rest, el("button", { class: "primary" }, "Predict"))),
     answer);
 }
 
 function result(said) {
   const fact = (name, value, note) => el("div", {}, el("dt", {}, name), el("dd", {}, value, note ? el("small", {}, note) : null));
   return el("div", {}, el("dl", { class: "facts" },
-    fact("SOH of the next cycle", percent(said.predicted_soh, 2), `90 % interval ${between(said.soh_low, said.soh_high)}`),
-    fact("Capacity", `${said.predicted_capacity_ah.toFixed(3)} Ah`),
+    fact("SOH of the next cycle", percent(said.predicted_soh, 2),
+      said.predicted_soh == null ? "give the rated capacity: it is not that of the training cells" : `90 % interval ${between(said.soh_low, said.soh_high)}, by ${words(said.soh_source)}`),
+    said.predicted_capacity_ah == null ? fact("Capacity", "–", "give the rated capacity")
+      : fact("Capacity", `${said.predicted_capacity_ah.toFixed(3)} Ah`, `90 % interval ${said.capacity_low_ah.toFixed(3)} – ${said.capacity_high_ah.toFixed(3)} Ah`),
     fact("Cycles", `${said.cycles_used} used`, `of ${said.cycles_posted} posted`),
     fact("Model", said.features, said.model_version)),
   said.cycles_posted > said.cycles_used ? el("p", { class: "notice" }, `${said.cycles_posted} cycles were posted; the last ${said.cycles_used} count.`) : null,
-  said.unlike_training.length ? el("p", { class: "notice" }, `Unlike anything in training: ${said.unlike_training.map(words).join(", ")}. Trust it less.`) : null);
+  verdict(said));
 }
 
 function fromCsv(text) {

@@ -1,0 +1,97 @@
+"""Tells windows that are unlike any training window: there a network and a fade can only guess.
+
+Beside the measured features stand the load and the state of health: a cell at another load, or more
+worn than any in training, is another cell, however warm it gets.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model import data
+from model.data import Array, Series
+
+LOAD, STATE = "avg_current_load", "soh"
+# A window is unlike the training cells when it lies this much further from their windows than
+# nearly all windows of a training cell lie from those of the others.
+ORDINARY = 0.99
+SLACK = 1.5
+# What is not told apart: a share of the mean that two cyclers differ by, and the degrees that two
+# thermocouples of class 2 do (IEC 60584).
+FINEST = 0.02
+FINEST_C = 2.5
+
+
+class Familiarity(nn.Module):
+    """Tells, by feature, windows that are unlike any training window."""
+
+    centre: Tensor
+    spread: Tensor
+    reference: Tensor
+    threshold: Tensor
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self.names = tuple(dict.fromkeys((*names, LOAD, STATE)))
+        for name in ("centre", "spread", "reference", "threshold"):
+            self.register_buffer(name, torch.zeros(0, dtype=torch.float64))
+
+    def fit(self, training: Sequence[Series], window: int) -> None:
+        """Learn from every window of the training batteries that lacks nothing."""
+        summaries = [_summary(_windows(_judged(it, self.names), window)) for it in training]
+        everything = np.concatenate(summaries)  # [windows, names, 4]
+        centre = everything.mean(axis=0)
+        finest = [
+            [FINEST_C if "temperature" in name else FINEST * abs(mean)]
+            for name, mean in zip(self.names, centre[:, 0], strict=True)
+        ]
+        spread = np.maximum(everything.std(axis=0), finest)
+        scaled = [(summary - centre) / spread for summary in summaries]
+        left_out = [
+            _distance(one, np.concatenate([it for it in scaled if it is not one])) for one in scaled
+        ]
+        self.centre, self.spread = torch.as_tensor(centre), torch.as_tensor(spread)
+        self.reference = torch.as_tensor(np.concatenate(scaled))
+        ordinary = np.quantile(np.concatenate(left_out), ORDINARY, axis=0)
+        self.threshold = torch.as_tensor(np.maximum(SLACK * ordinary, 1))
+
+    def unlike(self, windows: Array) -> list[list[str]]:
+        """Name what is unlike training in each of some windows [windows, cycles, names].
+
+        What is not known, NaN, is not known to be alike.
+        """
+        scaled = (_summary(windows) - self.centre.numpy()) / self.spread.numpy()
+        far = ~(_distance(scaled, self.reference.numpy()) <= self.threshold.numpy())
+        return [
+            [name for name, it in zip(self.names, row, strict=True) if it] for row in far.tolist()
+        ]
+
+
+def _judged(series: Series, names: Sequence[str]) -> Array:
+    """Return what a battery is judged by, [cycles, names]."""
+    known = dict(zip(series.names, series.measured.T, strict=True))
+    known |= {LOAD: 3600 * series.capacity_ah / series.time_s, STATE: data.last_known(series.soh)}
+    return np.column_stack([known[name] for name in names])
+
+
+def _windows(rows: Array, window: int) -> Array:
+    """Cut the windows of consecutive rows that lack nothing, to [windows, window, names]."""
+    cut = np.lib.stride_tricks.sliding_window_view(rows, window, axis=0).transpose(0, 2, 1)
+    whole: Array = cut[np.isfinite(cut).all(axis=(1, 2))]
+    return whole
+
+
+def _summary(windows: Array) -> Array:
+    """Mean, spread, last value and slope of each feature, [windows, names, 4]."""
+    age = np.linspace(-1, 1, windows.shape[1])[None, :, None]
+    slope = (windows * age).mean(axis=1) / (age**2).mean()
+    return np.stack([windows.mean(axis=1), windows.std(axis=1), windows[:, -1], slope], axis=-1)
+
+
+def _distance(scaled: Array, reference: Array) -> Array:
+    """Root mean square distance to the nearest reference window, [windows, names]."""
+    apart: Array = ((scaled[:, None] - reference[None]) ** 2).mean(axis=-1)
+    nearest: Array = np.sqrt(apart.min(axis=1))
+    return nearest
