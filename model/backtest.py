@@ -15,7 +15,7 @@ from psycopg2.extensions import connection
 from model import data, forecast, outlook, progress
 from model.forecast import Model
 from model.outlook import Outlook
-from model.predict import History, add_horizon, at_work
+from model.predict import History, add_horizon, at_work, lack
 
 MADE = (Path(__file__).parent / "made.sql").read_text(encoding="utf-8")
 SAME_SOH = 1e-6  # two computations of one SOH differ by less
