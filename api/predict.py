@@ -19,7 +19,7 @@ RestHours = Annotated[
 RatedCapacity = Annotated[
     float | None,
     Query(
-        gt=0,
+        ge=1e-6,
         le=1e4,
         allow_inf_nan=False,
         description="Rated capacity of the cell, Ah: SOH is capacity ÷ rated capacity",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model import data
@@ -62,10 +63,30 @@ class Familiarity(nn.Module):
 
         What is not known, NaN, is not known to be alike.
         """
-        scaled = (_summary(windows) - self.centre.numpy()) / self.spread.numpy()
-        far = ~(_distance(scaled, self.reference.numpy()) <= self.threshold.numpy())
+        near = _distance(self._scaled(windows), self.reference.numpy()) <= self.threshold.numpy()
+        return self._named(~near)
+
+    def beyond(self, windows: Array) -> list[list[str]]:
+        """Name what lies beyond all training windows, however it changes within the window.
+
+        It is less than `unlike`: it tells another cell or load, not another course of ageing.
+        """
+        levels = [0, 2]  # mean and last value
+        scaled = self._scaled(windows)[..., levels]
+        reference, slack = self.reference.numpy()[..., levels], self.threshold.numpy()[:, None]
+        within = (scaled >= reference.min(axis=0) - slack) & (
+            scaled <= reference.max(axis=0) + slack
+        )
+        return self._named(~within.all(axis=-1))
+
+    def _scaled(self, windows: Array) -> Array:
+        scaled: Array = (_summary(windows) - self.centre.numpy()) / self.spread.numpy()
+        return scaled
+
+    def _named(self, chosen: NDArray[np.bool_]) -> list[list[str]]:
         return [
-            [name for name, it in zip(self.names, row, strict=True) if it] for row in far.tolist()
+            [name for name, it in zip(self.names, row, strict=True) if it]
+            for row in chosen.tolist()
         ]
 
 

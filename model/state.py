@@ -13,7 +13,6 @@ import numpy as np
 
 from model import data
 from model.data import Array, ModelError
-from model.familiarity import STATE
 
 Cycle = Mapping[str, Any]
 
@@ -21,6 +20,7 @@ TOLD = "soh_target"
 RATED = "rated_capacity_ah"
 TRAINING = "training cells' rating"
 
+SMALLEST_AH, LARGEST_AH = 1e-6, 1e5  # capacities that a battery can have
 MOST_SOH = 1.3  # no cell delivers more of its rated capacity
 MOST_OF_TRAINING = 1.05  # a cell that delivers more is rated higher than the training cells
 SAME = 0.1  # share by which two measurements of one thing may differ
@@ -65,7 +65,17 @@ class State:
     current_a: Array  # [window], the load
     is_by_time: bool = False  # capacity and load are told by the training cells' load
 
+    @property
+    def is_larger(self) -> bool:
+        """Whether the capacity is more than a cell rated as the training cells has."""
+        return not self.source and bool(self.known.max() > MOST_OF_TRAINING)
 
+
+# numbers far from any battery's overflow, and are refused as no capacity
+FAR = np.errstate(over="ignore", divide="ignore", invalid="ignore")
+
+
+@FAR
 def told(cycles: Sequence[Cycle]) -> Told:
     """Read what cycles say of capacity, load and health."""
     capacity, time_s, current, soh = data.measured(
@@ -75,12 +85,13 @@ def told(cycles: Sequence[Cycle]) -> Told:
     return Told(
         capacity_ah=np.where(np.isnan(capacity), charge, capacity),
         time_s=time_s,
-        current_a=np.where(np.isnan(current), 3600 * capacity / time_s, current),
+        current_a=_finite(np.where(np.isnan(current), 3600 * capacity / time_s, current)),
         soh=soh,
         has_truth=any(TOLD in cycle for cycle in cycles),
     )
 
 
+@FAR
 def of(window: Told, given_ah: float | None, training_ah: float, line: Sequence[float]) -> State:
     """Return the state that a window tells, for a rated capacity, Ah, given or not.
 
@@ -88,6 +99,9 @@ def of(window: Told, given_ah: float | None, training_ah: float, line: Sequence[
     `settled` to judge; `line` is their capacity by the time to discharge: slope and offset. Raises
     WindowError for what contradicts itself, tells no state or none that a cell can have.
     """
+    for capacity in (*window.capacity_ah[np.isfinite(window.capacity_ah)], given_ah):
+        if capacity is not None and not SMALLEST_AH <= capacity <= LARGEST_AH:
+            raise WindowError(f"{capacity:.3g} Ah: no battery has such a capacity")
     if window.has_truth:
         state = _by_truth(window, given_ah, training_ah)
     else:
@@ -101,26 +115,20 @@ def of(window: Told, given_ah: float | None, training_ah: float, line: Sequence[
     return state
 
 
-def verdict(state: State, unlike: Sequence[str]) -> list[str]:
-    """Return what is unlike training, the state too where no cell of that rating has it."""
-    is_larger = not state.source and state.known.max() > MOST_OF_TRAINING
-    return [*unlike, STATE] if is_larger and STATE not in unlike else list(unlike)
-
-
-def settled(state: State, unlike: Sequence[str]) -> State:
-    """Say whether the training cells' rating may stand in, knowing what is unlike training.
+def settled(state: State, beyond: Sequence[str]) -> State:
+    """Say whether the training cells' rating may stand in, knowing what is beyond training.
 
     Where it may not, SOH is not known: `soh` becomes a fraction of the window's largest capacity.
     Raises WindowError where not even the capacity is known.
     """
-    if state.is_by_time and unlike:
+    if state.is_by_time and beyond:
         raise WindowError(
-            f"{', '.join(unlike)} unlike the training cells', whose load would tell the capacity: "
+            f"{', '.join(beyond)} unlike the training cells', whose load would tell the capacity: "
             "send avg_current_load (A) or discharge_capacity (Ah) with each cycle"
         )
     if state.source:
         return state
-    if not unlike:
+    if not beyond and not state.is_larger:
         return replace(state, source=TRAINING)
     most = float(np.nanmax(state.capacity_ah))
     known = state.capacity_ah[np.isfinite(state.capacity_ah)] / most
@@ -137,13 +145,17 @@ def _by_truth(window: Told, given_ah: float | None, training_ah: float) -> State
     ratings = window.capacity_ah / np.where(window.soh > 0, window.soh, np.nan)
     ratings = ratings[np.isfinite(ratings)]
     own = float(np.median(ratings)) if len(ratings) else None
+    if own and own > LARGEST_AH:
+        raise WindowError(
+            f"discharge_capacity ÷ soh_target is {own:.3g} Ah: no battery is so large"
+        )
     if own and given_ah and abs(own / given_ah - 1) > SAME:
         raise WindowError(
             f"rated_capacity_ah is {given_ah:.3g}, but discharge_capacity ÷ soh_target {own:.3g} Ah"
         )
     soh, rated = _carried(window.soh), given_ah or own
     supposed = 3600 * soh * (rated or training_ah) / window.time_s
-    current = np.where(np.isnan(window.current_a), supposed, window.current_a)
+    current = np.where(np.isnan(window.current_a), _finite(supposed), window.current_a)
     return State(soh, known, rated, TOLD, window.capacity_ah, current)
 
 
@@ -169,7 +181,7 @@ def _by_capacity(
         rated_ah=rated,
         source=RATED if given_ah else None,
         capacity_ah=capacity,
-        current_a=3600 * capacity / window.time_s if is_by_time else window.current_a,
+        current_a=_finite(3600 * capacity / window.time_s) if is_by_time else window.current_a,
         is_by_time=is_by_time,
     )
 
@@ -196,6 +208,10 @@ def _refuse_what_is_no_health(capacity: Array, window: Told) -> None:
             f"the capacity goes from {known[at]:.3g} to {known[at + 1]:.3g} Ah in one cycle, as no "
             "ageing does: " + HOW
         )
+
+
+def _finite(values: Array) -> Array:
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def _carried(soh: Array) -> Array:
