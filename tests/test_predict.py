@@ -277,6 +277,36 @@ def test_a_backtest_says_what_would_have_been_said(
         ]
 
 
+def test_between_reference_discharges_no_network_is_asked(
+    simulated: str, sql: connection, model: forecast.Model, client: TestClient
+) -> None:
+    """Ground truths every 20 cycles: the next is due in cycle 65, and a network tells of no walk."""
+    sql.cursor().execute(
+        "update cycle_series set soh_target = null, features = features || '{\"max_temperature\": null}'"
+        " where battery_id = 'S0003' and cycle_index % 20 <> 5"
+    )
+    sql.cursor().execute(
+        "update battery_history as history set truth_cycle = truths.cycle, truth_age = truths.age,"
+        " truth_soh = truths.soh from (select array_agg(cycle_index order by cycle_index) as cycle,"
+        " array_agg((features ->> 'equivalent_full_cycles')::float8 order by cycle_index) as age,"
+        " array_agg(soh_target order by cycle_index) as soh from cycle_series"
+        " where battery_id = 'S0003' and soh_target is not null) as truths"
+        " where battery_id = 'S0003'"
+    )
+    predicted(model, "S0003")
+    found = rows(sql, CYCLES)
+    assert {it[4:6] for it in found} == {("fade", None)}
+    said = client.get("/batteries/S0003/forecast?horizon=3").json()
+    assert [it[7] for it in found[:3]] == pytest.approx(said["soh"], abs=1e-12)
+    assert said["unit"] == "cycles"
+    assert said["next_truth_cycle"] == found[4][2] == 65
+    assert said["next_truth_soh"] == pytest.approx(found[4][7], abs=1e-12)
+    assert client.get("/batteries/S0004/forecast").json()["next_truth_cycle"] is None
+    # after cycle 44 the truth of cycle 45 is due, and the network lacks a feature
+    backtested(model, "S0003", horizon=10)
+    assert {it[1] for it in rows(sql, CYCLES)} == set(range(5, 61))
+
+
 def test_a_backtest_goes_on_from_what_is_there(
     simulated: str, sql: connection, model: forecast.Model, capsys: pytest.CaptureFixture[str]
 ) -> None:
