@@ -280,9 +280,10 @@ def test_a_backtest_says_what_would_have_been_said(
 def test_between_reference_discharges_no_network_is_asked(
     simulated: str, sql: connection, model: forecast.Model, client: TestClient
 ) -> None:
-    """Ground truths every 20 cycles: the next is due in cycle 65, and a network tells of no walk."""
+    """Ground truths every 20 cycles: the next is due in cycle 65; a network tells of no walk."""
     sql.cursor().execute(
-        "update cycle_series set soh_target = null, features = features || '{\"max_temperature\": null}'"
+        "update cycle_series set soh_target = null,"
+        " features = features || '{\"max_temperature\": null}'"
         " where battery_id = 'S0003' and cycle_index % 20 <> 5"
     )
     sql.cursor().execute(
