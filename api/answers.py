@@ -1,11 +1,12 @@
 """What the service answers."""
 
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
-from model.forecast import Prediction, Trajectory
+from model.forecast import Prediction, Trajectory, in_days
 
 SOH_DEFINITION = "discharge capacity ÷ rated capacity, a fraction; 0.7 is end of life"
 
@@ -101,15 +102,31 @@ class EndOfLife(BaseModel):
     cycles: int | None
     cycles_low: int | None = Field(description="Early end of the 90 % interval")
     cycles_high: int | None = Field(description="Late end of the 90 % interval")
+    days: float | None = Field(
+        description="The same in days, at the pace of the last 50 cycles; null where no times are "
+        "known"
+    )
+    days_low: float | None
+    days_high: float | None
 
     @classmethod
-    def of(cls, trajectory: Trajectory) -> Self:
+    def of(cls, trajectory: Trajectory, hours_per_cycle: float | None) -> Self:
         low, high = trajectory.end_of_life_interval
-        return cls(cycles=trajectory.end_of_life, cycles_low=low, cycles_high=high)
+        days = partial(in_days, hours_per_cycle=hours_per_cycle)
+        return cls(
+            cycles=trajectory.end_of_life,
+            cycles_low=low,
+            cycles_high=high,
+            days=days(trajectory.end_of_life),
+            days_low=days(low),
+            days_high=days(high),
+        )
 
 
 class ForecastAnswer(Verdict, Answer):
     """The state of health of the cycles to come; the first is the next cycle's prediction."""
+
+    unit: str = Field("cycles", description="What the lists and end_of_life count")
 
     battery_id: str
     last_cycle_index: int
@@ -120,6 +137,11 @@ class ForecastAnswer(Verdict, Answer):
     end_of_life: EndOfLife
     is_reached: bool = Field(description="Whether 70 % is reached within the horizon")
     end_of_life_cycle: int | None = Field(description="Past cycle from which on it was below 70 %")
+    next_truth_cycle: int | None = Field(
+        description="Where not every cycle has a ground truth, as between reference discharges: "
+        "the cycle that is due to have the next, at their present spacing"
+    )
+    next_truth_soh: float | None = Field(description="SOH of that cycle")
 
 
 class Battery(BaseModel):

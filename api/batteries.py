@@ -19,7 +19,7 @@ from api.answers import (
     OneStep,
     OneSteps,
 )
-from api.predictor import Loaded
+from api.predictor import Loaded, course
 from api.problems import ProblemError
 from api.schemas import Hours
 from api.state import TheModel, ThePredictor, TheStore
@@ -86,11 +86,11 @@ def fleet(
         batteries=[
             FleetBattery(
                 **row,
-                sparkline=_thinned(row["soh"] or []),
+                sparkline=_thinned(row["truth_soh"] or []),
                 is_unlike_training=bool(it.unlike) if it else None,
                 unlike_training=it.unlike if it else None,
                 next_cycle=NextCycle.of(it.next_cycle) if it and it.next_cycle else None,
-                end_of_life=EndOfLife.of(it.trajectory) if it else None,
+                end_of_life=EndOfLife.of(it.trajectory, row["hours_per_cycle"]) if it else None,
             )
             for row, it in zip(rows, told, strict=True)
         ],
@@ -192,7 +192,8 @@ def forecast(
 ) -> ForecastAnswer:
     """Foretell a battery's state of health, and when it falls below 70 %.
 
-    The first cycle is the one that `/prediction` tells, where there is one.
+    The first cycle is the one that `/prediction` tells, where there is one and it is due to have a
+    ground truth.
     """
     row = _battery(store, battery_id)
     (told,) = _outlooks(store, loaded, [row], horizon)
@@ -209,10 +210,20 @@ def forecast(
         soh=trajectory.soh,
         soh_low=trajectory.soh_low,
         soh_high=trajectory.soh_high,
-        end_of_life=EndOfLife.of(trajectory),
+        end_of_life=EndOfLife.of(trajectory, row["hours_per_cycle"]),
         is_reached=trajectory.end_of_life is not None,
         end_of_life_cycle=row["end_of_life_cycle"],
+        **_next_truth(loaded, row),
     )
+
+
+def _next_truth(loaded: Loaded, row: Row) -> dict[str, float | None]:
+    """Tell when the next ground truth is due and what it will be, where not every cycle has one."""
+    its = course(row)
+    due = model.next_truth(its)
+    ahead = due - its.last_cycle
+    soh = loaded.trajectory(row, ahead, None).soh[-1] if ahead > 1 else None
+    return {"next_truth_cycle": due if ahead > 1 else None, "next_truth_soh": soh}
 
 
 def _battery(store: Store, battery_id: str) -> Row:
@@ -241,7 +252,7 @@ def _lacking(row: Row) -> str | None:
     """Say what a battery lacks for any forecast; None if nothing."""
     if row["rated_capacity_ah"] is None:
         return NOT_RATED
-    if not row["soh"]:
+    if not row["truth_soh"]:
         return "no cycle has ground truth: there is no state of health to go on from"
     return None
 
@@ -277,11 +288,10 @@ def _outlook(
     loaded: Loaded, row: Row, cycles: list[Row], next_cycle: Prediction | None, horizon: int
 ) -> _Outlook:
     if next_cycle:
-        unlike, next_soh = next_cycle.unlike_training, next_cycle.next_soh
+        unlike = next_cycle.unlike_training
     else:
         unlike = model.unlike_training(loaded.model, cycles, row["rated_capacity_ah"])
-        next_soh = None
-    return _Outlook(unlike, next_cycle, loaded.trajectory(tuple(row["soh"]), horizon, next_soh))
+    return _Outlook(unlike, next_cycle, loaded.trajectory(row, horizon, next_cycle))
 
 
 def _thinned(values: list[Any]) -> list[float]:

@@ -30,6 +30,7 @@ torch.set_num_threads(1)
 Window = Sequence[Mapping[str, Any]]
 NextSoh = tuple[float, float, float]
 KEPT_TRAJECTORIES = 4096
+COURSE = ("truth_cycle", "truth_age", "truth_soh", "last_cycle_index", "last_age")
 
 
 class LackingFeaturesError(ModelError):
@@ -45,7 +46,16 @@ class Loaded:
     """A model, with the trajectories it was last asked for."""
 
     model: Model
-    trajectory: Callable[[tuple[float, ...], int, NextSoh | None], Trajectory]
+    kept: Callable[..., Trajectory]
+
+    def trajectory(
+        self, battery: Mapping[str, Any], horizon: int, next_cycle: Prediction | None
+    ) -> Trajectory:
+        """Forecast a battery, a row of battery_history, going on from its next cycle where due."""
+        told = next_cycle.next_soh if next_cycle and forecast.is_due(course(battery)) else None
+        known = (battery[name] for name in COURSE)
+        plain = (tuple(it) if isinstance(it, list) else it for it in known)
+        return self.kept(*plain, horizon, told)
 
     def origin(self, battery: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return what an answer says of where it comes from: this model and, it may be, a battery.
@@ -180,10 +190,19 @@ class Predictor:
         return [answers[k] for k in range(len(batch))]
 
 
-def _trajectory(
-    model: Model, soh: tuple[float, ...], horizon: int, next_soh: NextSoh | None
-) -> Trajectory:
-    return forecast.forecast(model, Course.by_number(np.array(soh)), horizon, next_soh)
+def course(battery: Mapping[str, Any]) -> Course:
+    """Return a battery's ground truths, from its row of battery_history."""
+    cycle, age, soh, last_cycle, last_age = (battery[name] for name in COURSE)
+    return Course(
+        np.array(cycle or [], dtype=float), np.array(age or []), np.array(soh or []),
+        last_cycle or 0, last_age or 0.0,
+    )  # fmt: skip
+
+
+def _trajectory(model: Model, *asked: Any) -> Trajectory:
+    *known, horizon, next_soh = asked
+    its = course(dict(zip(COURSE, known, strict=True)))
+    return forecast.forecast(model, its, horizon, next_soh)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -1,237 +1,16 @@
 """Write synthetic battery recordings in NASA's two .mat layouts: data without a download.
 
-    python -m loader.simulate DIR [--aging N] [--randomized N] [--cycles N] [--seed S]
-
-The cell behind them is in cell.py. Inside this file current is positive on discharge; each writer
-turns it to its layout's own sign.
+python -m loader.simulate DIR [--aging N] [--randomized N] [--cycles N] [--seed S]
 """
 
 import argparse
 import sys
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
-from zlib import crc32
 
-import numpy as np
-import numpy.typing as npt
-from scipy.io import savemat
+from loader.simulate_aging import simulate_aging
+from loader.simulate_randomized import NUMBERS, simulate_randomized
 
-from loader.cell import (
-    FULL_V,
-    Cell,
-    Samples,
-    State,
-    charge,
-    discharge,
-    lifetime,
-    noisy,
-    respond,
-    rest,
-    rest_days,
-    steps_to_empty,
-)
-
-LEAD_OHM = 0.45  # Voltage_load and Voltage_charge are taken at the far end of the leads
-INTERVALS_S = (18.1, 9.4, 14.0)  # between discharge samples, one block of cycles after another
-BLOCK = 56  # cycles; the sign of Current_load changes with each, as it does within NASA's files
-FREQUENCIES_HZ = np.geomspace(5000.0, 0.1, 48)  # NASA's sweep
-SIMULATED = "Simulated, not a measurement"  # dbt knows the cells by these words
-REFERENCE_CUTOFF_V = 2.7  # NASA counts capacity down to here, whatever a cell's own cut-off
-AGING = Cell(2.0, 0.046, 0.069, 24.0, 26.0)  # still air
-RANDOMIZED = Cell(2.1, 0.046, 0.069, 38.4, 16.0)  # a chamber with a fan
-
-
-def structs(records: list[dict[str, Any]]) -> npt.NDArray[np.void]:
-    """A 1xN MATLAB struct array; all records have the fields of the first, in its order."""
-    array = np.empty((1, len(records)), dtype=[(name, object) for name in records[0]])
-    for at, record in enumerate(records):
-        array[0, at] = tuple(record.values())
-    return array
-
-
-def save(path: Path, variables: dict[str, Any]) -> None:
-    """Write a MATLAB file, whole or not at all."""
-    draft = path.with_suffix(".part")
-    # Opened here because savemat adds ".mat" to names and hides why a file cannot be written.
-    with draft.open("wb") as file:
-        savemat(file, variables, do_compression=True)
-    draft.replace(path)
-
-
-def charge_record(samples: Samples, rng: np.random.Generator) -> dict[str, Any]:
-    """`data` of a charge, with the current spike that NASA's charger shows on its second sample."""
-    current, voltage = -samples.current_a, np.minimum(samples.voltage_v, FULL_V)
-    current[1] = -3.7
-    voltage[1] -= 0.33
-    at_charger = np.where(current != 0.0, voltage + LEAD_OHM * current, 0.003)
-    return {
-        "Voltage_measured": noisy(rng, voltage, 0.001),
-        "Current_measured": noisy(rng, current, 0.0015),
-        "Temperature_measured": noisy(rng, samples.temperature_c, 0.01),
-        "Current_charge": current.round(3).reshape(1, -1),
-        "Voltage_charge": at_charger.round(3).reshape(1, -1),
-        "Time": (np.cumsum(samples.step_s) - samples.step_s[0]).round(3).reshape(1, -1),
-    }
-
-
-def discharge_record(samples: Samples, sign: int, rng: np.random.Generator) -> dict[str, Any]:
-    """`data` of a discharge; `sign` is that of Current_load, in the real files no guide either.
-
-    Capacity is NASA's: charge from the start to the first sample below 2.7 V under load, inclusive.
-    """
-    time_s = (np.cumsum(samples.step_s) - samples.step_s[0]).round(3).reshape(1, -1)
-    voltage = noisy(rng, samples.voltage_v, 0.0005)
-    current = noisy(rng, -samples.current_a, 0.002)
-    on = samples.current_a.reshape(1, -1) > 0.0
-    end = int(np.flatnonzero(on & (voltage < REFERENCE_CUTOFF_V))[0]) + 1
-    capacity_ah = np.trapezoid(-current[0, :end], time_s[0, :end]) / 3600.0
-    return {
-        "Voltage_measured": voltage,
-        "Current_measured": current,
-        "Temperature_measured": noisy(rng, samples.temperature_c, 0.01),
-        "Current_load": np.where(on, sign * 1.9982, -0.0006),
-        "Voltage_load": np.where(on, voltage + LEAD_OHM * current, 0.0).round(3),
-        "Time": time_s,
-        "Capacity": capacity_ah,
-    }
-
-
-def impedance_record(cell: Cell, rng: np.random.Generator) -> dict[str, Any]:
-    """`data` of an impedance test: series resistance, then charge transfer as a flat semicircle."""
-    arc = 1.0 / (1.0 + (1j * FREQUENCIES_HZ * 0.05) ** 0.6)
-    scatter = rng.normal(0.0, 0.001, (4, 48, 2)) @ np.array([1.0, 1j])  # [4, 48]
-    impedance = cell.series_ohm + cell.transfer_ohm * arc + scatter[0]
-    sense = 820.0 - 40.0j + 5000.0 * scatter[1]
-    battery = sense / (2.3 + 0.1j + 50.0 * scatter[2])
-    rectified = (impedance + scatter[3])[:8:-1]  # 39 of 48: low frequencies first, fastest left out
-    return {
-        "Sense_current": sense.reshape(1, -1),
-        "Battery_current": battery.reshape(1, -1),
-        "Current_ratio": (sense / battery).reshape(1, -1),
-        "Battery_impedance": impedance.reshape(-1, 1),
-        "Rectified_Impedance": rectified.reshape(-1, 1),
-        "Re": cell.series_ohm * rng.normal(1.0, 0.01),
-        "Rct": cell.transfer_ohm * rng.normal(1.0, 0.01),
-    }
-
-
-def simulate_aging(path: Path, *, seed: int, cycles: int = 168) -> None:
-    """Write one cell of the "Li-ion Battery Aging" layout to `path`; its stem is the battery id.
-
-    Charged at 1.5 A to 4.2 V and 20 mA, discharged at 2 A to 2.7 V, `cycles` times at 24 degrees C.
-    The same seed and stem give the same values; another stem gives another cell, which rests before
-    the same cycles. Raises OSError where `path` cannot be written, ValueError without a cycle.
-    """
-    rng = np.random.default_rng([seed, crc32(path.stem.encode())])
-    recordings: list[dict[str, Any]] = []
-    clock, state = datetime(2008, 4, 2, 13, 8, 17, 921000), State(0.3, 0.0, AGING.ambient_c)
-
-    def record(kind: str, data: dict[str, Any]) -> None:
-        nonlocal clock
-        second = clock.second + round(clock.microsecond / 1e6, 3)
-        date = [clock.year, clock.month, clock.day, clock.hour, clock.minute, second]
-        head = {"type": kind, "ambient_temperature": AGING.ambient_c, "time": np.array([date])}
-        recordings.append(head | {"data": data})
-        spent_s = float(data["Time"][0, -1]) if "Time" in data else 600.0
-        clock += timedelta(seconds=spent_s + float(rng.uniform(300.0, 900.0)))
-
-    def charged(cell: Cell, state: State) -> State:
-        first = rest(cell, state, 1, 3.0)
-        spike = respond(cell, first.end, np.full(2, 3.0), np.full(2, -1.5))
-        body = charge(cell, spike.end, 1.5, 0.02, 40.0)
-        parts = (first, spike, body, rest(cell, body.end, 3, 10.0))
-        samples = Samples(*map(np.concatenate, zip(*parts, strict=True)))
-        record("charge", charge_record(samples, rng))
-        return samples.end
-
-    days = rest_days(seed, cycles)
-    for index, cell in enumerate(lifetime(AGING, np.arange(float(cycles)), days, rng)):
-        state = charged(cell, State(state.soc, 0.0, cell.ambient_c + rng.normal(0.4, 0.3)))
-        if days[index]:  # a cell left alone loses a little, and is topped up before it goes on
-            clock += timedelta(days=float(days[index]))
-            state = charged(cell, State(state.soc - 0.003 * days[index], 0.0, cell.ambient_c))
-        tested = index >= 20 and index % 8 == 4
-        if tested:
-            record("impedance", impedance_record(cell, rng))
-        block = index // BLOCK
-        interval_s = INTERVALS_S[block % len(INTERVALS_S)]
-        before = rest(cell, state, int(rng.integers(1, 3)), interval_s)
-        step_s = steps_to_empty(cell, before.end, 2.0, interval_s)
-        step_s += rng.uniform(-0.3, 0.6, step_s.size)
-        # Cut a little below 2.7 V, so that noise cannot lift the last sample above it.
-        loaded = discharge(cell, before.end, step_s, 2.0, REFERENCE_CUTOFF_V - 0.005)
-        parts = (before, loaded, rest(cell, loaded.end, int(300.0 / interval_s), interval_s))
-        samples = Samples(*map(np.concatenate, zip(*parts, strict=True)))
-        record("discharge", discharge_record(samples, 1 if block % 2 else -1, rng))
-        state = samples.end
-        if tested:
-            record("impedance", impedance_record(cell, rng))
-    save(path, {path.stem: {"cycle": structs(recordings)}, "description": SIMULATED})
-
-
-def simulate_randomized(
-    path: Path, *, seed: int, reference_discharges: int = 8, walks_between: int = 6
-) -> None:
-    """Write one cell of the "Randomized Battery Usage" layout (after RW26) to `path`.
-
-    Reference discharges at 1 A to 3.2 V, and between each two of them `walks_between` random walks:
-    one-minute discharges of 0.5-5 A until 3.2 V, then a charge. Seed, stem and errors: as above.
-    """
-    rng = np.random.default_rng([seed, crc32(path.stem.encode())])
-    cycle = np.arange(float(reference_discharges)) * (walks_between + 1)
-    cells = lifetime(RANDOMIZED, cycle, np.zeros(cycle.size), rng)
-    steps: list[dict[str, Any]] = []
-    start, now_s = datetime(2014, 11, 14, 17, 25, 43), 0.0
-
-    def record(comment: str, kind: str, samples: Samples) -> State:
-        nonlocal now_s
-        relative_s = (np.cumsum(samples.step_s) - samples.step_s[0] + 0.01).reshape(1, -1)
-        step = {
-            "comment": comment,
-            "type": kind,
-            "relativeTime": relative_s.round(2),
-            "time": (now_s + relative_s).round(2),
-            "voltage": noisy(rng, samples.voltage_v, 0.0005).round(3),
-            "current": noisy(rng, samples.current_a, 0.0005).round(3),
-            "temperature": noisy(rng, samples.temperature_c, 0.01).round(5),
-            "date": (start + timedelta(seconds=now_s)).strftime("%d-%b-%Y %H:%M:%S"),
-        }
-        steps.append(step)
-        now_s += float(samples.step_s.sum())
-        return samples.end
-
-    def walk(cell: Cell, state: State) -> State:
-        low_v = np.inf
-        while low_v > 3.2:
-            pause = rest(cell, state, 2, float(rng.uniform(0.1, 0.5)))
-            state = record("rest (random walk)", "R", pause)
-            amperes = 0.5 + 0.5 * round(9.0 * float(rng.beta(2.5, 1.5)))
-            samples = discharge(cell, state, np.full(31, 2.0), amperes, 3.2)
-            state = record("discharge (random walk)", "D", samples)
-            low_v = float(samples.voltage_v[-1])
-        return record("rest post random walk discharge", "R", rest(cell, state, 61, 60.0))
-
-    after_walk = "charge (after random walk discharge)"
-    state = State(0.8, 0.0, RANDOMIZED.ambient_c)
-    state = record(after_walk, "C", charge(cells[0], state, 2.0, 0.01, 60.0))
-    for number, cell in enumerate(cells, start=1):
-        state = record("rest prior reference discharge", "R", rest(cell, state, 6, 60.0))
-        step_s = steps_to_empty(cell, state, 1.0, 10.0)
-        state = record("reference discharge", "D", discharge(cell, state, step_s, 1.0, 3.2))
-        state = record("rest post reference discharge", "R", rest(cell, state, 91, 60.0))
-        state = record("reference charge", "C", charge(cell, state, 2.0, 0.01, 60.0))
-        state = record("rest post reference charge", "R", rest(cell, state, 6, 60.0))
-        for _ in range(walks_between if number < reference_discharges else 0):
-            state = walk(cell, state)
-            state = record(after_walk, "C", charge(cell, state, 2.0, 0.01, 60.0))
-    content = {
-        "step": structs(steps),
-        "procedure": "Simulated skewed high random walk discharge at 40 degrees C",
-        "description": f"{SIMULATED}: random discharging pulses of 0.5-5 A, skewed towards "
-        "the higher end, down to 3.2 V; then charged to 4.2 V",
-    }
-    save(path, {"data": content})
+__all__ = ["main", "simulate_aging", "simulate_randomized"]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -241,7 +20,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", metavar="DIR", type=Path, help="where to write; made if missing")
     for name, default, meaning in (
         ("aging", 4, "cells cycled at constant current: S0001.mat, ..."),
-        ("randomized", 1, "cells under random load: SRW1.mat, ..."),
+        (
+            "randomized",
+            1,
+            "cells under random load, NASA's seven protocols in turn: SRW1.mat, SRW3.mat, ...",
+        ),
         ("cycles", 168, "discharges per aging cell"),
         ("seed", 0, "another seed, other cells"),
     ):
@@ -250,9 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if min(options.aging, options.randomized, options.seed) < 0 or options.cycles < 1:
         parser.error("numbers must not be negative, and --cycles must be at least 1")
+    if options.randomized > len(NUMBERS):
+        parser.error(f"--randomized {options.randomized}: NASA has {len(NUMBERS)} such cells")
     folder: Path = options.folder
     aging = [folder / f"S{number + 1:04d}.mat" for number in range(options.aging)]
-    randomized = [folder / f"SRW{number + 1}.mat" for number in range(options.randomized)]
+    randomized = [folder / f"SRW{number}.mat" for number in NUMBERS[: options.randomized]]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path in aging + randomized:

@@ -6,7 +6,7 @@ tables: how good the forecasts are can be asked at once.
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +48,8 @@ def run(server: connection, model: Model, battery_id: str, history: History, hor
             {"battery_id": battery_id, "model_version": model.version, "horizon": horizon},
         )
         there = dict(cursor.fetchall())
-    missing = list(outlooks(model, battery_id, history, horizon, there))
+    paces = outlook.read_paces(server, [battery_id])[battery_id]
+    missing = list(outlooks(model, battery_id, history, paces, horizon, there))
     kept = len(there.keys() - {it.made_after_cycle for it in missing})
     rows = 0
     with progress.steps(battery_id, len(missing), "cycle") as step:
@@ -61,7 +62,12 @@ def run(server: connection, model: Model, battery_id: str, history: History, hor
 
 
 def outlooks(
-    model: Model, battery_id: str, history: History, horizon: int, there: dict[int, float]
+    model: Model,
+    battery_id: str,
+    history: History,
+    paces: Mapping[int, float | None],
+    horizon: int,
+    there: Mapping[int, float],
 ) -> Iterator[Outlook]:
     """What would have been forecast after each past cycle but those that are there.
 
@@ -69,27 +75,18 @@ def outlooks(
     As `predict` would have, pass over cycles before the first ground truth, and those whose window
     lacks a feature.
     """
-    courses = (forecast.course(history[:cycle]) for cycle in range(1, len(history) + 1))
-    missing = [
-        it
-        for it in courses
+    missing = {
+        it.last_cycle
+        for it in forecast.courses(history)
         if len(it.soh) and abs(there.get(it.last_cycle, np.inf) - it.soh[-1]) > SAME_SOH
-    ]
+    }
     predicted = forecast.backtest(model, history) if missing else []
-    for course in missing:
-        cycle = course.last_cycle
-        next_cycle = predicted[cycle - model.window] if cycle >= model.window else None
-        if next_cycle or not lack(model, history[:cycle]):
-            yield Outlook(
-                battery_id=battery_id,
-                made_after_cycle=cycle,
-                model_version=model.version,
-                last_soh=float(course.soh[-1]),
-                trajectory=forecast.forecast(
-                    model, course, horizon, next_cycle.next_soh if next_cycle else None
-                ),
-                next_cycle=next_cycle,
-            )
+    for cycle, course in enumerate(forecast.courses(history), start=1):
+        if cycle not in missing or lack(model, history[:cycle], course):
+            continue
+        is_asked = outlook.is_network_asked(model, course)
+        next_cycle = predicted[cycle - model.window] if is_asked else None
+        yield outlook.after(model, battery_id, course, horizon, next_cycle, paces.get(cycle))
 
 
 if __name__ == "__main__":

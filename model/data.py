@@ -19,6 +19,9 @@ Array = NDArray[np.float64]
 QUERY = (Path(__file__).parent / "cycles.sql").read_text(encoding="utf-8")
 
 
+GROUPS = """select battery_id, coalesce(battery_group, battery_id) from battery_summary
+where cycles > 0 order by battery_id"""
+
 MOST_NAMED = 20  # batteries in a message
 
 
@@ -94,6 +97,13 @@ def rows(database: connection, battery_ids: Sequence[str]) -> dict[str, list[tup
             "more come with `python -m loader PATH` and `python -m dbt_project build`"
         )
     return {battery_id: cycles[battery_id] for battery_id in battery_ids}
+
+
+def groups(database: connection) -> dict[str, str]:
+    """Name the conditions of each battery that has cycles, its own name where none are known."""
+    with database, database.cursor() as cursor:
+        cursor.execute(GROUPS)
+        return {battery_id: group for battery_id, group in cursor.fetchall()}
 
 
 def histories(database: connection, battery_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:

@@ -6,20 +6,20 @@ measured on groups of training batteries left out in turn.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from model import data, fleet, fleet_network, progress
 from model.config import Config
-from model.data import Array, ModelError
+from model.data import Array, Series, TooFewCyclesError
 from model.fleet import Steps
 from model.fleet_network import CLIP, PULLS, SHARES, FleetNetwork
-from model.intervals import Interval
-from model.levels import Levels, Point
+from model.levels import Point
+from model.model_file import FleetForecaster
 
 MOST_EPOCHS, CHECK_EVERY = 14, 2
 FOLDS = 5  # sets of groups that are left out in turn
@@ -39,34 +39,28 @@ class Battery:
     points: list[Point]
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """All that is learned for the fleet network."""
-
-    network: FleetNetwork
-    interval: Interval
-    levels: Levels
-    epochs: int
-    ratio: float  # error on batteries left out ÷ that of saying that nothing changes
-    curve: list[float]
-
-
-def battery(battery_id: str, group: str, cycles: Cycles, window: int) -> Battery:
+def battery(series: Series, window: int, group: str = "") -> Battery:
     """Cut a battery's cycles into windows of `fleet.SHORTEST` to `window` cycles.
 
-    Windows whose next cycle has no ground truth, or is at a new operating point, are left out.
+    Left out are windows whose last cycle or the next has no ground truth, or whose next cycle is at
+    a new operating point. Raises TooFewCyclesError where none is left.
     """
-    capacity = fleet.truth(cycles)
+    cycles, capacity = series.cycles, fleet.truth(series.cycles)
     windows = []
     for end in range(fleet.SHORTEST, len(cycles)):
-        first = max(0, end - window)
-        if np.isfinite(capacity[end]):
-            seen = fleet.steps(cycles[first:end], capacity[first:end], fleet.coming_of(cycles[end]))
+        rows = slice(max(0, end - window), end)
+        if np.isfinite(capacity[end - 1 : end + 1]).all():
+            seen = fleet.steps(cycles[rows], capacity[rows], fleet.coming_of(cycles[end]))
             if seen and not seen.is_new_point:
-                came = capacity[end] / capacity[first + seen.last] - 1
+                came = capacity[end] / capacity[rows][seen.last] - 1
                 change = np.append(seen.change[:-1], came / seen.spread[-1])
                 windows.append(replace(seen, change=change))
-    return Battery(battery_id, group, windows, points(cycles))
+    if not windows:
+        raise TooFewCyclesError(
+            f"{series.battery_id} has too few cycles: {fleet.SHORTEST + 1} in a row with ground "
+            f"truth at one operating point are needed, of {len(cycles)}"
+        )
+    return Battery(series.battery_id, group, windows, points(cycles))
 
 
 def points(cycles: Cycles) -> list[Point]:
@@ -86,46 +80,42 @@ def points(cycles: Cycles) -> list[Point]:
     return found
 
 
-def fit(config: Config, batteries: Sequence[Battery]) -> Fitted:
-    """Learn from batteries, of two or more groups or else of one; raises ModelError if too few."""
-    able = [it for it in batteries if it.windows]
-    if len(able) < 2:
-        raise ModelError(
-            f"{len(able)} of the batteries to train on have {fleet.SHORTEST + 1} cycles with ground "
-            "truth at one operating point: two or more are needed"
-        )
-    every = CHECK_EVERY if not config.epochs else config.epochs
+def fit(config: Config, train: Sequence[Series], groups: Mapping[str, str]) -> FleetForecaster:
+    """Make a forecaster from the training batteries, and from no others; raises ModelError."""
+    batteries = [battery(it, config.window, groups.get(it.battery_id, "")) for it in train]
+    every = config.epochs or CHECK_EVERY
     longest = replace(config, epochs=config.epochs or MOST_EPOCHS)
-    said: dict[str, list[list[Array]]] = {}  # per battery left out, by checkpoint: outputs
-    folds = _folds(able)
-    with progress.steps("batteries left out", len(folds), "fold") as step:
+    said: dict[str, list[list[Array]]] = {}  # by battery left out and checkpoint: outputs
+    folds = _folds(batteries)
+    with progress.steps("groups of training batteries left out", len(folds), "fold") as step:
         for left_out in folds:
-            others = [it for it in able if it not in left_out]
-            seen: dict[str, list[list[Array]]] = {it.battery_id: [] for it in left_out}
-            fit_network(longest, others, every, left_out, seen)
-            said |= seen
+            others = [it for it in batteries if it not in left_out]
+            fit_network(longest, others, every, left_out, said)
             step()
     checkpoints = [
-        {name: it[at] for name, it in said.items()} for at in range(longest.epochs // every)
+        {name: outputs[at] for name, outputs in said.items()}
+        for at in range(longest.epochs // every)
     ]
-    by_epoch = [_ratio(able, outputs, fleet_network.PULLS[1], SHARES[3]) for outputs in checkpoints]
+    by_epoch = [_ratio(batteries, it, PULLS[2], SHARES[3]) for it in checkpoints]
     best = int(np.argmin(_smooth(by_epoch)))
-    pull, share = min(
-        ((pull, share) for pull in PULLS for share in SHARES),
-        key=lambda it: _ratio(able, checkpoints[best], *it),
-    )
+    outputs = checkpoints[best]
+    pull, share = min(product(PULLS, SHARES), key=lambda it: _ratio(batteries, outputs, *it))
+    made = FleetForecaster(config)
     epochs = (best + 1) * every
-    network, curve = fit_network(replace(config, epochs=epochs), able)
-    network.gate = torch.tensor([pull, share], dtype=torch.float64)
-    interval = Interval()
-    interval.fit([errors(it, checkpoints[best][it.battery_id], pull, share) for it in able])
-    levels = Levels()
-    levels.fit(
+    made.network, curve = fit_network(replace(config, epochs=epochs), batteries)
+    made.network.gate = torch.tensor([pull, share], dtype=torch.float64)
+    made.interval.fit([errors(it, outputs[it.battery_id], pull, share) for it in batteries])
+    made.levels.fit(
         [point for it in batteries for point in it.points],
         [it.group for it in batteries for _ in it.points],
     )
-    ratio = _ratio(able, checkpoints[best], pull, share)
-    return Fitted(network, interval, levels, epochs, ratio, curve)
+    made.learn_batteries(train, fleet.SHORTEST)
+    made.card = {
+        "epochs": epochs,
+        "left_out_ratio": _ratio(batteries, outputs, pull, share),
+        "training_curve": curve,
+    }
+    return made.eval()
 
 
 def fit_network(
@@ -143,7 +133,9 @@ def fit_network(
     inputs, change, probability = _windows(training)
     noise = config.noise * _spread(inputs)  # [INPUTS], in their own standard deviations
     network = FleetNetwork(config)
-    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGED))
+    kept = FleetNetwork(config)  # its weights run behind as a mean
+    kept.load_state_dict(network.state_dict())
+    kept.eval()
     optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
     loss_of = nn.SmoothL1Loss(reduction="none")  # Huber's: a change may be a fault
     curve = []
@@ -161,16 +153,13 @@ def fit_network(
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
-            averaged.update_parameters(network)
+            _follow(kept, network)
             losses += loss.item() / per_epoch
         curve.append(losses)
         if seen is not None and epoch % every == 0:
-            kept = averaged.module.eval()
             for it in left_out:
-                seen[it.battery_id].append(kept.run(it.windows))
-    made = FleetNetwork(config)
-    made.load_state_dict(averaged.module.state_dict())
-    return made.eval(), curve
+                seen.setdefault(it.battery_id, []).append(kept.run(it.windows))
+    return kept, curve
 
 
 def errors(battery: Battery, outputs: list[Array], pull: float, share: float) -> Array:
@@ -256,7 +245,13 @@ def _disturbed(inputs: Tensor, noise: Tensor) -> Tensor:
     return shown
 
 
+def _follow(kept: FleetNetwork, network: FleetNetwork) -> None:
+    with torch.no_grad():
+        for mean, new in zip(kept.parameters(), network.parameters(), strict=True):
+            mean.lerp_(new, 1 - AVERAGED)
+
+
 def _smooth(values: Sequence[float]) -> Array:
     """Mean of three neighbours, the first and last standing in beyond the ends."""
     beyond = np.array([values[0], *values, values[-1]])
-    return (beyond[:-2] + beyond[1:-1] + beyond[2:]) / 3
+    return np.asarray((beyond[:-2] + beyond[1:-1] + beyond[2:]) / 3)

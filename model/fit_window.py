@@ -34,7 +34,8 @@ def fit(config: Config, train: Sequence[Series], choice_seeds: int = CHOICE_SEED
             for error, it, series in zip(residuals, training, train, strict=True)
         ]
     )
-    made.learn_batteries(train)
+    made.learn_batteries(train, config.window)
+    made.learn_capacity(train)
     made.card = {
         "epochs": epochs,
         "left_out_rmse": float(np.sqrt((np.concatenate(residuals) ** 2).mean())),

@@ -75,6 +75,13 @@ def coming_of(cycle: Mapping[str, Any]) -> Coming:
     return Coming(**{name: cycle.get(name) for name in vars(Coming())})
 
 
+def is_elsewhere(last: Mapping[str, Any], coming: Coming) -> bool:
+    """Tell whether the coming cycle is known to be at another operating point than the last."""
+    planned, seen = data.measured([vars(coming), last], POINT)
+    here = np.where(np.isnan(planned), seen, planned)
+    return not bool(is_alike(seen[:1], seen[1:], *here)[0])
+
+
 def truth(cycles: Sequence[Mapping[str, Any]]) -> Array:
     """Capacity [cycles] where it is the ground truth of a cycle of cycle_series, Ah; else NaN."""
     capacity, soh = data.measured(cycles, ["discharge_capacity", "soh_target"]).T
@@ -96,12 +103,10 @@ def steps(
     it = dict(zip(NAMES, told, strict=True))  # [cycles + 1]
     last = int(np.flatnonzero(known)[-1])
     seen = [it[name][:-1] for name in POINT]
-    load, ambient = (
-        it[name][-1] if np.isfinite(it[name][-1]) else it[name][last] for name in POINT
-    )
-    alike = known & is_alike(*seen, load, ambient)
+    here = [it[name][-1 if np.isfinite(it[name][-1]) else last] for name in POINT]
+    alike = known & is_alike(*seen, *here)
     if is_new_point := not alike.any():
-        alike = known & is_alike(*seen, *(it[last] for it in seen))
+        alike = known & is_alike(*seen, *(values[last] for values in seen))
     rows = np.flatnonzero(alike)
     inputs, spread = _inputs(it, capacity_ah, rows, is_new_point)
     capacity = capacity_ah[rows]
@@ -135,10 +140,10 @@ def _inputs(
 
     def told(values: Array) -> Array:
         usual = np.append(np.nan, median(lately(values[rows]))[:-1])
-        return values[rows] - usual
+        return np.asarray(values[rows] - usual)
 
     def foretold(values: Array) -> Array:
-        return values[following] - median(lately(values[rows]))
+        return np.asarray(values[following] - median(lately(values[rows])))
 
     in_spreads = [
         change,

@@ -1,23 +1,25 @@
 """How a model is asked for a forecast: all of this package that api imports.
 
-Asked is a window: the last cycles of a cell, oldest first, with its rated capacity and the rest to
-come where these are known. Answered is a Prediction, a function of that window alone; or a
-WindowError, which says what to send instead.
+Asked is a window: the last cycles of a cell, oldest first, with its rated capacity and what is
+known of the cycle to come. Answered is a Prediction, a function of that window alone; or a
+WindowError, which says what to send instead. The network whose training it resembles answers.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-import numpy as np
-
-from model import data, window
+from model import window_fixed, window_fleet
 from model.data import ModelError, TooFewCyclesError, UnknownBatteryError, listed
 from model.fade import Course, Trajectory
-from model.model_file import Forecaster, MismatchError, Model, extended_path, load
+from model.fleet import Coming, is_elsewhere
+from model.model_file import Forecaster, MismatchError, Model, companions, load
 from model.state import Cycle, WindowError
-from model.window import Answer, Prediction
+from model.trajectory import course, courses, forecast, in_days, is_due, next_truth
+from model.window import Answer, Prediction, Window, answer
 
 __all__ = [
     "Answer",
+    "Coming",
     "Course",
     "Forecaster",
     "MismatchError",
@@ -30,21 +32,29 @@ __all__ = [
     "WindowError",
     "answers",
     "backtest",
+    "companions",
     "course",
-    "extended_path",
+    "courses",
     "forecast",
+    "in_days",
+    "is_due",
     "listed",
     "load",
+    "next_truth",
     "one_steps",
     "predict",
     "unlike_training",
 ]
 
 
-def _choose(model: Model, cycles: Sequence[Cycle]) -> Forecaster:
-    """The extended network where there is one and the window tells of rests, else the other."""
-    knows_rests = any(it.get("rest_hours") is not None for it in cycles[-model.window :])
-    return model.extended if model.extended and knows_rests else model.spec
+@dataclass(frozen=True)
+class _Question:
+    """Cycles, and what is known beside them."""
+
+    cycles: Sequence[Cycle]
+    rest_hours: float | None = None
+    rated_ah: float | None = None
+    coming: Coming = Coming()
 
 
 def answers(
@@ -52,23 +62,29 @@ def answers(
     windows: Sequence[Sequence[Cycle]],
     rest_hours: Sequence[float | None] | None = None,
     rated_capacity_ah: Sequence[float | None] | None = None,
+    coming: Sequence[Coming] | None = None,
 ) -> list[Answer]:
     """Answer the cycle after each window, all in one pass of each network, or say why not.
 
     Of more than `model.window` cycles the last count. Each has the features of cycle_series and, it
     may be, its soh_target. `rest_hours` is the time between the last discharge and the cycle to
-    predict; where it is not given, the median of the window stands in. Windows that tell of rests
-    are answered by the extended network, where there is one. Raises TooFewCyclesError.
+    predict, `coming` what else is known of that cycle. Raises TooFewCyclesError.
     """
-    rest_hours = rest_hours or [None] * len(windows)
-    rated_capacity_ah = rated_capacity_ah or [None] * len(windows)
-    asked = []
-    for cycles, hours, rated in zip(windows, rest_hours, rated_capacity_ah, strict=True):
-        if len(cycles) < model.window:
-            raise TooFewCyclesError(f"{len(cycles)} cycles, the model needs {model.window}")
-        last = cycles[-model.window :]
-        asked += window.cut(_choose(model, last), last, model.window, hours, rated)
-    return window.answer(asked)
+    count = len(windows)
+    rest_hours = rest_hours or [None] * count
+    rated_capacity_ah = rated_capacity_ah or [None] * count
+    comings = coming or [Coming()] * count
+    fixed: list[Window | None] = []
+    fleet: list[Window | None] = []
+    for cycles, hours, rated, its in zip(
+        windows, rest_hours, rated_capacity_ah, comings, strict=True
+    ):
+        if len(cycles) < model.shortest:
+            raise TooFewCyclesError(f"{len(cycles)} cycles, the model needs {model.shortest}")
+        asked = _Question(cycles[-model.window :], hours, rated, its)
+        fixed += _fixed(model, asked, len(asked.cycles))
+        fleet += _fleet(model, asked, len(asked.cycles))
+    return _by_the_likest(model, fixed, fleet)
 
 
 def predict(
@@ -76,36 +92,38 @@ def predict(
     histories: Sequence[Sequence[Cycle]],
     rest_hours: Sequence[float | None] | None = None,
     rated_capacity_ah: Sequence[float | None] | None = None,
+    coming: Sequence[Coming] | None = None,
 ) -> list[Prediction]:
     """Predict as `answers`; raises the first WindowError."""
-    made = answers(model, histories, rest_hours, rated_capacity_ah)
-    for answer in made:
-        if isinstance(answer, WindowError):
-            raise answer
-    return [answer for answer in made if isinstance(answer, Prediction)]
+    made = answers(model, histories, rest_hours, rated_capacity_ah, coming)
+    for it in made:
+        if isinstance(it, WindowError):
+            raise it
+    return [it for it in made if isinstance(it, Prediction)]
 
 
 def one_steps(
     model: Model, history: Sequence[Cycle], rated_capacity_ah: float | None = None
-) -> list[Prediction | None]:
+) -> dict[int, Prediction]:
     """Predict every cycle that has a window before it, from that window and nothing after it.
 
-    The last one is the cycle still to come. Of the others the rests before them are known in
-    hindsight. None stands where the window lacks a feature or tells no state of health.
+    By the number of the cycle; the last one is the cycle still to come. Of the others it is known
+    what was before they began: rests, the charge, the load. Those whose window lacks a feature or
+    tells no state of health are left out.
     """
-    forecaster = _choose(model, history)
-    asked = window.cut(forecaster, history, model.window, None, rated_capacity_ah)
-    return _predictions(window.answer(asked))
+    asked = _Question(history, rated_ah=rated_capacity_ah)
+    fixed, fleet = (cut(model, asked, model.shortest) for cut in (_fixed, _fleet))
+    return _predictions(model, _by_the_likest(model, fixed, fleet))
 
 
-def backtest(model: Model, history: Sequence[Cycle]) -> list[Prediction | None]:
+def backtest(model: Model, history: Sequence[Cycle]) -> dict[int, Prediction]:
     """Predict after each past cycle that ends a window what `predict` would have said then.
 
-    Unlike `one_steps`, not even the rest before the coming cycle is known. None stands where the
-    window lacks a feature or tells no state of health.
+    By the number of the cycle to come. Unlike `one_steps`, nothing is known of it before it begins.
     """
-    ends = range(model.window, len(history) + 1)
-    return _predictions(answers(model, [history[end - model.window : end] for end in ends]))
+    ends = range(model.shortest, len(history) + 1)
+    made = answers(model, [history[max(0, end - model.window) : end] for end in ends])
+    return _predictions(model, made)
 
 
 def unlike_training(
@@ -115,32 +133,89 @@ def unlike_training(
 
     It is the verdict that `answers` gives, for forecasts that need no whole window.
     """
-    cycles = history[-model.window :]
-    forecaster = _choose(model, cycles)
-    (asked,) = window.cut(forecaster, cycles, len(cycles), None, rated_capacity_ah)
-    return asked.unlike_training()
+    asked = _Question(history[-model.window :], rated_ah=rated_capacity_ah)
+    fixed = _cut(model, asked, len(asked.cycles))
+    fleet = _fleet(model, asked, len(asked.cycles))
+    return min((it.unlike_training() for it in (*fixed, *fleet) if it), key=len)
 
 
-def course(history: Sequence[Cycle]) -> Course:
-    """Return the ground truths among all of a battery's cycles so far, for `forecast`."""
-    soh, age = data.measured(history, ["soh_target", "equivalent_full_cycles"]).T
-    known = np.isfinite(soh)
-    cycle = np.arange(1.0, len(history) + 1)
-    last_age = float(age[-1]) if len(age) else 0.0
-    return Course(cycle[known], age[known], soh[known], len(history), last_age)
+def _network(model: Model, cycles: Sequence[Cycle]) -> Forecaster:
+    """The extended network where there is one and the window tells of rests, else the other."""
+    knows_rests = any(it.get("rest_hours") is not None for it in cycles[-model.window :])
+    return model.extended if model.extended and knows_rests else model.spec
 
 
-def forecast(
-    model: Model,
-    course: Course,
-    horizon: int,
-    next_soh: tuple[float, float, float] | None = None,
-) -> Trajectory:
-    """Forecast the SOH of each of the next `horizon` cycles of a battery, as `Fade.forecast`."""
-    if len(course.soh) == 0:
-        raise TooFewCyclesError("no cycle with a known state of health: one at least is needed")
-    return model.spec.fade.forecast(course, horizon, next_soh)
+def _fixed(model: Model, asked: _Question, first: int) -> list[Window | None]:
+    """Windows for the networks that see one length, after each cycle from the first on."""
+    count = len(asked.cycles) + 1 - first
+    cuts = _cut(model, asked, max(model.window, first)) if count > 0 else []
+    if cuts and is_elsewhere(asked.cycles[-1], asked.coming):
+        cuts[-1] = None
+    return [*[None] * (count - len(cuts)), *cuts]
 
 
-def _predictions(answers: Sequence[Answer]) -> list[Prediction | None]:
-    return [it if isinstance(it, Prediction) else None for it in answers]
+def _cut(model: Model, asked: _Question, width: int) -> list[Window | None]:
+    network = _network(model, asked.cycles)
+    return [*window_fixed.cut(network, asked.cycles, width, asked.rest_hours, asked.rated_ah)]
+
+
+def _fleet(model: Model, asked: _Question, first: int) -> list[Window | None]:
+    """Windows for the fleet network, after each cycle from the first on."""
+    if not model.fleet:
+        return [None] * (len(asked.cycles) + 1 - first)
+    widths = range(first, model.window + 1)
+    return [
+        *window_fleet.cut(
+            model.fleet, asked.cycles, widths, asked.coming, asked.rest_hours, asked.rated_ah
+        )
+    ]
+
+
+def _by_the_likest(
+    model: Model, fixed: Sequence[Window | None], fleet: Sequence[Window | None]
+) -> list[Answer]:
+    """Answer by the network for windows of one length where a window is like what it learned from.
+
+    Elsewhere by the fleet network, where there is one that can answer.
+    """
+    first = dict(
+        zip(
+            (at for at, it in enumerate(fixed) if it),
+            answer([it for it in fixed if it]),
+            strict=True,
+        )
+    )
+    second = {
+        at: it
+        for at, it in enumerate(fleet)
+        if it and not (isinstance(its := first.get(at), Prediction) and not its.unlike_training)
+    }
+    others = dict(zip(second, answer(list(second.values())), strict=True))
+    return [_chosen(model, first.get(at), others.get(at)) for at in range(len(fixed))]
+
+
+def _chosen(model: Model, fixed: Answer | None, fleet: Answer | None) -> Answer:
+    if isinstance(fleet, Prediction):
+        if fixed is None:
+            why = f"of another operating point, or after fewer than {model.window} cycles"
+        elif isinstance(fixed, Prediction):
+            why = f"unlike what {fixed.features} learned from: {', '.join(fixed.unlike_training)}"
+        else:
+            why = f"{model.spec.config.preset} cannot answer: {fixed}"
+        return replace(fleet, reason=why)
+    if isinstance(fixed, Prediction):
+        like = "unlike what it learned from, and there is no other that can answer"
+        return replace(fixed, reason=like if fixed.unlike_training else "like what it learned from")
+    return (
+        fixed
+        or fleet
+        or WindowError(
+            "no network here can answer at another load or temperature than the last one's: train "
+            "one with `python -m model.train --features fleet --train all`"
+        )
+    )
+
+
+def _predictions(model: Model, answers: Sequence[Answer]) -> dict[int, Prediction]:
+    numbered = enumerate(answers, start=model.shortest + 1)
+    return {number: it for number, it in numbered if isinstance(it, Prediction)}

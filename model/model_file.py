@@ -20,6 +20,7 @@ from model.config import Config
 from model.data import ModelError, Series
 from model.fade import Course, Fade
 from model.familiarity import Familiarity
+from model.fleet import SHORTEST
 from model.fleet_network import FleetNetwork
 from model.intervals import Interval
 from model.levels import Levels
@@ -96,88 +97,112 @@ class FleetForecaster(Trained):
 
 @dataclass(frozen=True)
 class Model:
-    """A model file, and the one beside it that knows of rests, where there is one."""
+    """A model file, and those beside it: what knows of rests, and what learned from a fleet."""
 
     spec: Forecaster
     extended: Forecaster | None
-    version: str  # first 12 hexadecimal digits of the SHA-256 of the file, or of both in a row
+    fleet: FleetForecaster | None
+    version: str  # first 12 hexadecimal digits of the SHA-256 of all files in a row
 
     @property
     def window(self) -> int:
-        """Cycles that a forecast is made from."""
+        """Most cycles that a forecast is made from, and the least but for the fleet network."""
         return self.spec.config.window
 
     @property
-    def networks(self) -> list[Forecaster]:
+    def shortest(self) -> int:
+        """Least cycles that a forecast is made from."""
+        return min(SHORTEST, self.window) if self.fleet else self.window
+
+    @property
+    def networks(self) -> list[Trained]:
         """Those that answer, by what a window tells."""
-        return [self.spec, self.extended] if self.extended else [self.spec]
+        return [it for it in (self.spec, self.extended, self.fleet) if it]
 
     @property
     def card(self) -> dict[str, Any]:
-        """How the model was made and how it did (see `train.card`), the extended one beside it."""
-        if not self.extended:
-            return self.spec.card
-        other = self.extended.card
-        test = {
-            battery_id: methods | {"extended model": other["test"][battery_id]["model"]}
-            for battery_id, methods in self.spec.card["test"].items()
-            if battery_id in other["test"]
-        }
-        return self.spec.card | {"test": test, "features": other["features"]}
+        """How the model was made and how it did (see `train.card`), the others beside it."""
+        card = self.spec.card
+        for other in self.networks[1:]:
+            test = {
+                battery_id: methods | {f"{other.config.preset} model": its["model"]}
+                for battery_id, methods in card["test"].items()
+                if (its := other.card["test"].get(battery_id))
+            }
+            card = card | {
+                "test": card["test"] | test,
+                "features": card["features"] | other.card["features"],
+                "simulated": sorted({*card["simulated"], *other.card["simulated"]}),
+            }
+        return card
 
 
-def extended_path(path: Path) -> Path:
-    """Return where the model that knows of rests lies, beside the one at `path`."""
-    return path.with_name(f"{path.stem}_extended{path.suffix}")
+def companions(path: Path) -> list[Path]:
+    """Return where the models lie that are served beside the one at `path`: extended and fleet."""
+    return [path.with_name(f"{path.stem}_{name}{path.suffix}") for name in ("extended", "fleet")]
 
 
 def load(path: Path) -> Model:
-    """Load a model file, and its extended companion.
+    """Load a model file, and its companions.
 
-    Raises ModelError when it cannot be had; MismatchError when the two were not trained together.
+    Raises ModelError when one cannot be had; MismatchError when they do not belong together.
     """
-    beside = extended_path(path)
     spec, content = load_one(path)
-    extended = None
-    if beside.exists():
-        extended, more = load_one(beside)
-        content += more
-        if differ := _difference(spec, extended):
-            config = spec.config
-            raise MismatchError(
-                f"{beside} does not belong to {path}: {differ}; remove it, or train it again with "
-                f"`python -m model.train --train {' '.join(config.train)} --test "
-                f"{' '.join(config.test)} --window {config.window} --features extended`"
-            )
-    return Model(spec, extended, hashlib.sha256(content).hexdigest()[:12])
+    if not isinstance(spec, Forecaster):
+        raise ModelError(
+            f"{path} is a fleet model, which is served beside another: model_fleet.pth"
+        )
+    beside: dict[str, Trained] = {}
+    for name, where in zip(("extended", "fleet"), companions(path), strict=True):
+        if where.exists():
+            beside[name], more = load_one(where)
+            content += more
+            if differ := _difference(spec, beside[name], name):
+                raise MismatchError(f"{where} does not belong to {path}: {differ}")
+    extended, fleet = beside.get("extended"), beside.get("fleet")
+    assert extended is None or isinstance(extended, Forecaster)
+    assert fleet is None or isinstance(fleet, FleetForecaster)
+    return Model(spec, extended, fleet, hashlib.sha256(content).hexdigest()[:12])
 
 
-def cycles_fingerprint(training: Sequence[Series]) -> str:
-    """Return a checksum of the cycles that a model learns from, the same for any features."""
-    digest = hashlib.sha256()
+def cycles_fingerprint(training: Sequence[Series]) -> dict[str, str]:
+    """Return a checksum of each battery's cycles to learn from, whatever the features."""
+    found = {}
     for it in training:
-        digest.update(it.battery_id.encode())
+        digest = hashlib.sha256()
         for values in (it.cycle_index, it.time_s, it.capacity_ah, it.soh):
             digest.update(values.tobytes())
-    return digest.hexdigest()[:12]
+        found[it.battery_id] = digest.hexdigest()[:12]
+    return found
 
 
-def _difference(spec: Forecaster, extended: Forecaster) -> str | None:
-    """Say in what the training of two files differs; None if in nothing."""
-    for said, one, other in (
-        ("trained on", spec.config.train, extended.config.train),
-        ("tested on", spec.config.test, extended.config.test),
-    ):
-        if set(one) != set(other):
-            return f"it was {said} {', '.join(other)}, not on {', '.join(one)}"
-    if spec.config.window != extended.config.window:
-        return f"its window is {extended.config.window} cycles, not {spec.config.window}"
-    if spec.card.get("learned_from") != extended.card.get("learned_from"):
-        return f"it learned from other cycles of {', '.join(extended.config.train)}"
+def _difference(spec: Trained, other: Trained, name: str) -> str | None:
+    """Say why a companion cannot be served beside a model, and what to do; None if it can."""
+    ours, its = spec.config, other.config
+    again = (
+        f"remove it, or train it again with `python -m model.train --train {' '.join(ours.train)} "
+        f"--test {' '.join(ours.test)} --window {ours.window} --features {name}`"
+    )
+    if its.preset != name:
+        return f"it is a model of {its.preset} features; {again}"
+    if name == "fleet":  # it learns from other batteries, among them perhaps the same
+        again = "remove it, or train it again with `python -m model.train --features fleet …`"
+    else:
+        for said, one, two in (
+            ("trained on", ours.train, its.train),
+            ("tested on", ours.test, its.test),
+        ):
+            if set(one) != set(two):
+                return f"it was {said} {', '.join(two)}, not on {', '.join(one)}; {again}"
+    if ours.window != its.window:
+        return f"its window is {its.window} cycles, not {ours.window}; {again}"
+    learned, from_its = spec.card.get("learned_from", {}), other.card.get("learned_from", {})
+    if changed := [it for it in learned if it in from_its and learned[it] != from_its[it]]:
+        return f"it learned from other cycles of {', '.join(changed)}; {again}"
     return None
 
 
-def load_one(path: Path) -> tuple[Forecaster, bytes]:
+def load_one(path: Path) -> tuple[Trained, bytes]:
     """Load a model file, with its content; raises ModelError when it cannot be had."""
     try:
         content = path.read_bytes()
@@ -190,7 +215,9 @@ def load_one(path: Path) -> tuple[Forecaster, bytes]:
         saved: dict[str, Any] = json.loads(state["_extra_state"])["config"]
         for name in ("train", "test", "features"):
             saved[name] = tuple(saved[name])
-        forecaster = Forecaster(Config(**saved))
+        config = Config(**saved)
+        is_fleet = config.preset == "fleet"
+        forecaster: Trained = (FleetForecaster if is_fleet else Forecaster)(config)
         for name, buffer in forecaster.named_buffers():  # some are as long as the training data
             buffer.resize_(state[name].shape)
         forecaster.load_state_dict(state)

@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from psycopg2.extensions import connection
 from psycopg2.extras import execute_batch
 
 from binary_copy import copy
-from model.forecast import Prediction, Trajectory
+from model import forecast
+from model.forecast import Course, Model, Prediction, Trajectory, in_days
 
+PACES = (Path(__file__).parent / "paces.sql").read_text(encoding="utf-8")
 KEY = ("battery_id", "made_after_cycle", "model_version")
 
 
@@ -39,6 +42,9 @@ class EndOfLifeForecast(NamedTuple):
     low: int | None
     high: int | None
     is_censored: bool
+    days: float | None
+    days_low: float | None
+    days_high: float | None
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,8 @@ class Outlook:
     model_version: str
     last_soh: float  # the last that was known
     trajectory: Trajectory
-    next_cycle: Prediction | None  # by the network; None where there is no window yet
+    next_cycle: Prediction | None  # by the network; None where it cannot tell
+    hours_per_cycle: float | None  # recent pace; None where no times are known
 
     def cycles(self) -> list[CycleForecast]:
         """Rows of the cycles to come: the next by the network where it can tell, else by fade."""
@@ -77,11 +84,50 @@ class Outlook:
 
     def end_of_life(self) -> EndOfLifeForecast:
         """Row of the cycles left until SOH is below 0.7."""
-        cycles = self.trajectory.end_of_life
+        ends = (self.trajectory.end_of_life, *self.trajectory.end_of_life_interval)
         return EndOfLifeForecast(
-            self.battery_id, self.made_after_cycle, self.model_version,
-            cycles, *self.trajectory.end_of_life_interval, cycles is None,
+            self.battery_id, self.made_after_cycle, self.model_version, *ends, ends[0] is None,
+            *(in_days(end, self.hours_per_cycle) for end in ends),
         )  # fmt: skip
+
+
+def after(
+    model: Model,
+    battery_id: str,
+    course: Course,
+    horizon: int,
+    next_cycle: Prediction | None,
+    hours_per_cycle: float | None,
+) -> Outlook:
+    """Forecast a battery from its ground truths, going on from the network's next cycle if any."""
+    return Outlook(
+        battery_id=battery_id,
+        made_after_cycle=course.last_cycle,
+        model_version=model.version,
+        last_soh=float(course.soh[-1]),
+        trajectory=forecast.forecast(
+            model, course, horizon, next_cycle.next_soh if next_cycle else None
+        ),
+        next_cycle=next_cycle,
+        hours_per_cycle=hours_per_cycle,
+    )
+
+
+def is_network_asked(model: Model, course: Course) -> bool:
+    """Tell whether there is a window, and a ground truth due in the cycle after it."""
+    return course.last_cycle >= model.window and forecast.is_due(course)
+
+
+def read_paces(
+    server: connection, battery_ids: Sequence[str]
+) -> dict[str, dict[int, float | None]]:
+    """Read each battery's hours per cycle after each of its cycles."""
+    paces: dict[str, dict[int, float | None]] = {battery_id: {} for battery_id in battery_ids}
+    with server, server.cursor() as cursor:
+        cursor.execute(PACES, {"battery_ids": list(battery_ids)})
+        for battery_id, cycle_index, hours in cursor.fetchall():
+            paces[battery_id][cycle_index] = hours
+    return paces
 
 
 def write(database: connection, outlooks: Sequence[Outlook]) -> int:

@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from model.data import Array, Series, Windows
+from model.data import Array, Series
 from model.fade import END_OF_LIFE_SOH
 
 LONG_REST_HOURS = 12
@@ -15,21 +17,26 @@ SIMULATED = " – SIMULATED, not measured"
 
 
 def forecast(
-    path: Path, series: Series, windows: Windows, predicted: Array, is_simulated: bool
+    path: Path,
+    series: Series,
+    cycle_index: NDArray[np.int64],
+    last_soh: Array,
+    predicted: Array,
+    is_simulated: bool,
 ) -> None:
     """Draw measured and predicted SOH over cycles, with persistence and the end of life."""
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
     axes.plot(series.cycle_index, series.soh, color="0.25", lw=1.2, label="measured")
     axes.plot(
-        windows.cycle_index,
-        windows.last_soh,
+        cycle_index,
+        last_soh,
         color="tab:orange",
         lw=1,
         ls=":",
         label="persistence (SOH of the cycle before)",
     )
-    axes.plot(windows.cycle_index, predicted, color="tab:blue", lw=1.6, label="predicted")
+    axes.plot(cycle_index, predicted, color="tab:blue", lw=1.6, label="predicted")
     axes.axhline(END_OF_LIFE_SOH, color="tab:red", lw=1, ls="--", label="end of life, 70 %")
     axes.set_title(
         f"{series.battery_id}: state of health of the next cycle{SIMULATED * is_simulated}"

@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from psycopg2.extensions import connection
 
 import database
 from model import data, forecast, notify, outlook, progress
-from model.forecast import Model, ModelError, Prediction, UnknownBatteryError
+from model.forecast import Course, Model, ModelError, Prediction, UnknownBatteryError
 from model.outlook import Outlook
 
 DUE = (Path(__file__).parent / "due.sql").read_text(encoding="utf-8")
@@ -120,7 +120,8 @@ def run(
         for chunk in _chunks(due):
             made = []
             histories = data.histories(server, [it.battery_id for it in chunk])
-            for told in outlooks(model, histories, horizon):
+            paces = outlook.read_paces(server, list(histories))
+            for told in outlooks(model, histories, paces, horizon):
                 if isinstance(told, Outlook):
                     made.append(told)
                 else:
@@ -137,39 +138,35 @@ def run(
     )
 
 
-def outlooks(model: Model, histories: dict[str, History], horizon: int) -> Iterator[Outlook | str]:
+def outlooks(
+    model: Model,
+    histories: Mapping[str, History],
+    paces: Mapping[str, Mapping[int, float | None]],
+    horizon: int,
+) -> Iterator[Outlook | str]:
     """Forecast batteries after their last cycle; of one that lacks something yield what."""
-    lacks = {battery_id: lack(model, history) for battery_id, history in histories.items()}
-    whole = {
-        battery_id: history
-        for battery_id, history in histories.items()
-        if lacks[battery_id] is None and len(history) >= model.window
-    }
-    predicted = dict(zip(whole, forecast.answers(model, list(whole.values())), strict=True))
-    for battery_id, history in histories.items():
-        if lacking := lacks[battery_id]:
-            yield lacking
-            continue
-        course = forecast.course(history)
-        told = predicted.get(battery_id)
+    courses = {battery_id: forecast.course(history) for battery_id, history in histories.items()}
+    lacks = {it: lack(model, histories[it], course) for it, course in courses.items()}
+    whole = [
+        it for it in courses if lacks[it] is None and outlook.is_network_asked(model, courses[it])
+    ]
+    answers = dict(
+        zip(whole, forecast.answers(model, [histories[it] for it in whole]), strict=True)
+    )
+    for battery_id, course in courses.items():
+        told = answers.get(battery_id)
         next_cycle = told if isinstance(told, Prediction) else None
-        yield Outlook(
-            battery_id=battery_id,
-            made_after_cycle=len(history),
-            model_version=model.version,
-            last_soh=float(course.soh[-1]),
-            trajectory=forecast.forecast(
-                model, course, horizon, next_cycle.next_soh if next_cycle else None
-            ),
-            next_cycle=next_cycle,
+        pace = paces[battery_id].get(course.last_cycle)
+        yield lacks[battery_id] or outlook.after(
+            model, battery_id, course, horizon, next_cycle, pace
         )
 
 
-def lack(model: Model, history: History) -> str | None:
+def lack(model: Model, history: History, course: Course) -> str | None:
     """Say what a forecast after the last of these cycles would need; None if it lacks nothing."""
-    if not len(forecast.course(history).soh):
+    if not len(course.soh):
         return "ground truth"
-    if len(history) < model.window:
+    if not outlook.is_network_asked(model, course):
         return None
     names = model.spec.config.measured
     absent = np.isnan(data.measured(history[-model.window :], names))

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 
@@ -63,7 +63,6 @@ class Window(ABC):
     cycles: Sequence[Cycle]  # [window]
     told: Told  # [window]
     rated_ah: float | None
-    reason: str  # why this network is asked
     rest_hours: float | None  # what stands for a rest still to come
     rest_source: str | None
 
@@ -74,7 +73,7 @@ class Window(ABC):
     @classmethod
     @abstractmethod
     def foretell(
-        cls, windows: Sequence["Window"], states: Sequence[State], unlike: Sequence[list[str]]
+        cls, windows: Sequence[Self], states: Sequence[State], unlike: Sequence[list[str]]
     ) -> list[Foretold | WindowError]:
         """Ask the network, the same for all, about some windows in one pass."""
 
@@ -136,7 +135,7 @@ class Window(ABC):
             capacity_high_ah=high * rated_ah if rated_ah else None,
             soh_source=known.source,
             features=self.forecaster.config.preset,
-            reason=self.reason,
+            reason="",
             rest_hours=self.rest_hours,
             rest_source=self.rest_source,
             unlike_training=unlike,

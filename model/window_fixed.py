@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -41,7 +42,7 @@ class FixedWindow(Window):
 
     @classmethod
     def foretell(
-        cls, windows: Sequence["FixedWindow"], states: Sequence[State], unlike: Sequence[list[str]]
+        cls, windows: Sequence[Self], states: Sequence[State], unlike: Sequence[list[str]]
     ) -> list[Foretold | WindowError]:
         forecaster = windows[0].forecaster
         inputs = np.stack([np.hstack([it.measured, it.rests_after]) for it in windows])
@@ -60,7 +61,6 @@ def cut(
     width: int,
     given_rest: float | None,
     rated_ah: float | None,
-    reason: str,
 ) -> list[FixedWindow]:
     """Cut all windows of so many consecutive cycles; the last ends where the history does."""
     if len(history) < width:
@@ -79,7 +79,6 @@ def cut(
                 cycles=history[rows],
                 told=told[rows],
                 rated_ah=rated_ah,
-                reason=reason,
                 rest_hours=hours if is_told else None,
                 rest_source=source if is_told else None,
                 measured=measured[rows],

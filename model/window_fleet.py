@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class FleetWindow(Window):
 
     @classmethod
     def foretell(
-        cls, windows: Sequence["FleetWindow"], states: Sequence[State], unlike: Sequence[list[str]]
+        cls, windows: Sequence[Self], states: Sequence[State], unlike: Sequence[list[str]]
     ) -> list[Foretold | WindowError]:
         network = windows[0].forecaster.network
         seen = [it.steps(known) for it, known in zip(windows, states, strict=True)]
@@ -87,7 +88,6 @@ def cut(
     coming: Coming,
     given_rest: float | None,
     rated_ah: float | None,
-    reason: str,
 ) -> list[FleetWindow]:
     """Cut windows that end after each of a history's cycles, of as many cycles as there are.
 
@@ -108,7 +108,6 @@ def cut(
                 cycles=history[rows],
                 told=told[rows],
                 rated_ah=rated_ah,
-                reason=reason,
                 rest_hours=given_rest if is_last else None,
                 rest_source="given" if is_last and given_rest is not None else None,
                 coming=coming if is_last else coming_of(history[end]),

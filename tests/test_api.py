@@ -238,7 +238,7 @@ def test_a_battery_that_lacks_something_is_told_what(
         " '{44,max_temperature}', 'null') where battery_id = 'S0003'"
     )
     run("update cycle_series set soh_target = null where battery_id = 'S0002'")
-    run("update battery_history set soh = '{}' where battery_id = 'S0002'")
+    run("update battery_history set truth_soh = '{}' where battery_id = 'S0002'")
     run(
         "update battery_summary set rated_capacity_ah = null, first_soh = null, last_soh = null"
         " where battery_id = 'S0002'"

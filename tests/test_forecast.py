@@ -119,6 +119,32 @@ def test_the_interval_of_a_trajectory_widens_and_reaches_beyond_the_data() -> No
     assert min(made.soh_low) >= 0
 
 
+def test_truths_at_the_last_operating_point_continue_each_other() -> None:
+    told = [(0.9, 1), (0.5, 2), (None, 2), (0.8, 1), (None, 2), (None, None)]
+    past = [
+        {"soh_target": soh, "operating_point": point, "equivalent_full_cycles": float(at)}
+        for at, (soh, point) in enumerate(told, start=1)
+    ]
+    known = forecast.course(past)
+    assert (list(known.cycle), list(known.soh)) == ([1, 4], [0.9, 0.8])
+    assert (list(known.age), known.last_cycle, known.last_age) == ([1, 4], 6, 6)
+    then = [(list(it.cycle), it.last_cycle) for it in forecast.courses(past)]
+    assert then == [([1], 1), ([2], 2), ([2], 3), ([1, 4], 4), ([1, 4], 5), ([1, 4], 6)]
+    assert forecast.next_truth(known) == 7
+    assert len(forecast.course([]).soh) == 0
+
+
+@pytest.mark.parametrize(
+    ("truths", "last", "due"),
+    [((1, 2, 3), 3, 4), ((1, 2, 3), 9, 10), ((1, 52, 103), 120, 154), ((1, 52, 103), 160, 161)],
+)
+def test_the_next_truth_is_due_at_the_present_spacing(
+    truths: tuple[int, ...], last: int, due: int
+) -> None:
+    past = [{"soh_target": 0.9 if at in truths else None} for at in range(1, last + 1)]
+    assert forecast.next_truth(forecast.course(past)) == due
+
+
 def test_a_missing_capacity_is_told_by_the_time_to_discharge(
     simulated: str, sql: connection
 ) -> None:

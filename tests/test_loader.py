@@ -1,5 +1,6 @@
 """Loading NASA's two layouts: what ends up in staging, and what is said of a file that does not."""
 
+import csv
 import hashlib
 import io
 import json
@@ -14,9 +15,9 @@ from psycopg2.extensions import connection
 from scipy.io import loadmat, savemat
 
 from binary_copy import encode
-from loader import simulate
+from loader import simulate, simulate_randomized
 from loader.battery import LoaderError
-from tests.conftest import NASA, load, matlab_file, rows
+from tests.conftest import NASA, ROOT, load, matlab_file, rows
 
 FIELDS = {
     "time_s": "Time",
@@ -106,6 +107,27 @@ def test_a_changed_file_replaces_its_battery_whole(
     assert count[1] < 10
     after = rows(sql, "select * from staging.source_file where battery_id <> 'S0002' order by 1")
     assert after == others
+
+
+def test_the_seven_protocols_are_told_in_the_words_that_dbt_knows(tmp_path: Path) -> None:
+    said: dict[str, set[str]] = {}
+    for number in simulate_randomized.NUMBERS[:7]:
+        path = tmp_path / f"SRW{number}.mat"
+        simulate.simulate_randomized(path, seed=0, reference_discharges=2, walks_between=1)
+        steps: Any = matlab_file(path.read_bytes(), path.stem).tables["randomized_step"]
+        group = simulate_randomized.protocol_of(path.stem).group
+        said[group] = {it.comment.lower() for it in steps}
+        assert len([it for it in steps if it.comment == "reference discharge"]) == 2
+    with (ROOT / "dbt_project/seeds/randomized_comment.csv").open() as file:
+        assert set.union(*said.values()) == {row["comment"] for row in csv.DictReader(file)}
+    with (ROOT / "dbt_project/seeds/battery_condition.csv").open() as file:
+        groups = {it["battery_id"]: it["battery_group"] for it in csv.DictReader(file)}
+    assert {f"randomized {it}" for it in said} == {
+        group for battery_id, group in groups.items() if battery_id.startswith("RW")
+    }
+    for number in simulate_randomized.NUMBERS:
+        group = simulate_randomized.protocol_of(f"SRW{number}").group
+        assert groups[f"RW{number}"] == f"randomized {group}"
 
 
 def test_a_battery_that_changes_layout_leaves_nothing_of_the_old(

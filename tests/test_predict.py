@@ -21,7 +21,8 @@ from tests.conftest import ROOT, rows, run
 CYCLES = """select battery_id, made_after_cycle, cycle_index, horizon, features,
     is_unlike_training, model_version, soh, soh_low, soh_high
 from forecast.cycle_forecast order by 1, 2, 3"""
-ENDS = """select battery_id, made_after_cycle, model_version, cycles, low, high, is_censored
+ENDS = """select battery_id, made_after_cycle, model_version, cycles, low, high, is_censored,
+    days, days_low, days_high
 from forecast.end_of_life_forecast order by 1, 2"""
 PLACES = "select battery_id, made_after_cycle, ctid::text, xmin::text from forecast.cycle_forecast"
 
@@ -90,13 +91,19 @@ def test_the_service_and_the_table_say_the_same(
     batteries = [it["battery_id"] for it in client.get("/batteries").json()["batteries"]]
     assert [it[0] for it in ends] == batteries
     assert made.stdout.endswith(f"{len(found)} rows; 0 as before; 0 passed over\n")
-    for battery_id, after, named, cycles, low, high, is_censored in ends:
+    for battery_id, after, named, cycles, low, high, is_censored, *days in ends:
         path = client.get(f"/batteries/{battery_id}/forecast?horizon=100").json()
         own = [it for it in found if it[0] == battery_id]
         assert after == path["last_cycle_index"]
         assert named == version
         assert [it[2] for it in own] == [after + it for it in range(1, 101)]
-        assert path["end_of_life"] == {"cycles": cycles, "cycles_low": low, "cycles_high": high}
+        told = path["end_of_life"]
+        assert [told[it] for it in ("cycles", "cycles_low", "cycles_high")] == [cycles, low, high]
+        assert [told[it] for it in ("days", "days_low", "days_high")] == days
+        ((hours,),) = rows(
+            sql, "select hours_per_cycle from battery_history where battery_id = %s", battery_id
+        )
+        assert days == [it and it * hours / 24 for it in (cycles, low, high)]
         assert is_censored == (not path["is_reached"])
         answer = client.get(f"/batteries/{battery_id}/prediction")
         has_window = after >= 50
@@ -268,6 +275,37 @@ def test_a_backtest_says_what_would_have_been_said(
         assert [it for it in rows(sql, ENDS) if it[1] == cycles] == [
             it for it in past[1] if it[1] == cycles
         ]
+
+
+def test_between_reference_discharges_no_network_is_asked(
+    simulated: str, sql: connection, model: forecast.Model, client: TestClient
+) -> None:
+    """Ground truths every 20 cycles: the next is due in cycle 65; a network tells of no walk."""
+    sql.cursor().execute(
+        "update cycle_series set soh_target = null,"
+        " features = features || '{\"max_temperature\": null}'"
+        " where battery_id = 'S0003' and cycle_index % 20 <> 5"
+    )
+    sql.cursor().execute(
+        "update battery_history as history set truth_cycle = truths.cycle, truth_age = truths.age,"
+        " truth_soh = truths.soh from (select array_agg(cycle_index order by cycle_index) as cycle,"
+        " array_agg((features ->> 'equivalent_full_cycles')::float8 order by cycle_index) as age,"
+        " array_agg(soh_target order by cycle_index) as soh from cycle_series"
+        " where battery_id = 'S0003' and soh_target is not null) as truths"
+        " where battery_id = 'S0003'"
+    )
+    predicted(model, "S0003")
+    found = rows(sql, CYCLES)
+    assert {it[4:6] for it in found} == {("fade", None)}
+    said = client.get("/batteries/S0003/forecast?horizon=3").json()
+    assert [it[7] for it in found[:3]] == pytest.approx(said["soh"], abs=1e-12)
+    assert said["unit"] == "cycles"
+    assert said["next_truth_cycle"] == found[4][2] == 65
+    assert said["next_truth_soh"] == pytest.approx(found[4][7], abs=1e-12)
+    assert client.get("/batteries/S0004/forecast").json()["next_truth_cycle"] is None
+    # after cycle 44 the truth of cycle 45 is due, and the network lacks a feature
+    backtested(model, "S0003", horizon=10)
+    assert {it[1] for it in rows(sql, CYCLES)} == set(range(5, 61))
 
 
 def test_a_backtest_goes_on_from_what_is_there(

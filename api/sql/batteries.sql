@@ -15,7 +15,11 @@ select
     end_of_life_cycle,
     end_of_life_measure,
     last_cycle_index,
-    soh,
+    last_age,
+    truth_cycle,
+    truth_age,
+    truth_soh,
+    hours_per_cycle,
     last_cycles,
     count(*) over () as total
 from battery_summary

@@ -1,10 +1,14 @@
 {#-
     At the start of a run: the tables that python -m model.predict writes, empty where they are new, so
-    that the models over them can be built before anything has been forecast.
+    that the models over them can be built before anything has been forecast; and what tables of an
+    earlier state lack.
 -#}
 {% macro require_forecast_tables() %}
     {% if execute and flags.WHICH in ("run", "build", "snapshot")
-        and not run_query("select to_regclass('forecast.alert_delivery') is not null").rows[0][0] %}
+        and not run_query(
+            "select exists (select from information_schema.columns where table_schema = 'forecast'"
+            ~ " and table_name = 'end_of_life_forecast' and column_name = 'days')"
+        ).rows[0][0] %}
         create schema if not exists forecast;
         comment on schema forecast is 'What was forecast, when: rows are written by the model package alone.';
         grant usage on schema forecast to analyst;
@@ -50,6 +54,10 @@
             is_censored boolean not null check (is_censored = (cycles is null)),
             primary key (battery_id, made_after_cycle, model_version)
         );
+        alter table forecast.end_of_life_forecast
+            add column if not exists days float8,
+            add column if not exists days_low float8,
+            add column if not exists days_high float8;
         grant select on forecast.end_of_life_forecast to analyst;
         comment on table forecast.end_of_life_forecast is 'One row per battery, last cycle that was known, and model.';
         comment on column forecast.end_of_life_forecast.battery_id is 'Battery, the cell under test (B0005).';
@@ -59,6 +67,9 @@
         comment on column forecast.end_of_life_forecast.cycles is 'Cycles from made_after_cycle until the state of health is below 70 %; null: not within the horizon.';
         comment on column forecast.end_of_life_forecast.low is 'Early end of the 90 % interval; null: not within the horizon.';
         comment on column forecast.end_of_life_forecast.high is 'Late end of the 90 % interval; null: not within the horizon.';
+        comment on column forecast.end_of_life_forecast.days is 'The same as cycles, in days at the pace of the last 50 cycles; null too where no times are known.';
+        comment on column forecast.end_of_life_forecast.days_low is 'The same as low, in days.';
+        comment on column forecast.end_of_life_forecast.days_high is 'The same as high, in days.';
         comment on column forecast.end_of_life_forecast.is_censored is 'Whether 70 % is not reached within the horizon.';
 
         create table if not exists forecast.alert_delivery (

@@ -4,11 +4,18 @@ select * from cycle_series where battery_id = 'S0001';
 
 truncate cycle_series, cycle_quality, battery_summary, battery_history;
 
-insert into battery_history (battery_id, last_cycle_index, soh, last_cycles)
+insert into battery_history (
+    battery_id, last_cycle_index, last_age, truth_cycle, truth_age, truth_soh, hours_per_cycle,
+    last_cycles
+)
 select
     'F' || lpad(b::text, 4, '0'),
     200,
+    166,
+    array(select i from generate_series(1, 200) as i),
+    array(select 0.83 * i from generate_series(1, 200) as i),
     array(select 0.98 - 0.3 * i / 200.0 - b / 10000.0 from generate_series(1, 200) as i),
+    6,
     (
         select jsonb_agg(features)
         from (select features from source_cycles order by cycle_index limit 50) as last_cycles
@@ -27,8 +34,8 @@ select
     2.7,
     200,
     200,
-    soh[1],
-    soh[200],
+    truth_soh[1],
+    truth_soh[200],
     null
 from battery_history;
 
@@ -37,7 +44,7 @@ select
     battery_id,
     i,
     last_cycles -> (i % 50),
-    soh[i]
+    truth_soh[i]
 from battery_history
 cross join generate_series(1, 200) as i;
 

@@ -56,8 +56,13 @@ final as (
     from facts
     inner join layout_defaults
         on facts.layout = layout_defaults.layout
+    -- a simulated SRW26 is used as RW26 was
     left join conditions
-        on facts.battery_id = conditions.battery_id
+        on
+            case
+                when facts.is_simulated then substr(facts.battery_id, 2)
+                else facts.battery_id
+            end = conditions.battery_id
 
 )
 
