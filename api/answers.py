@@ -41,7 +41,8 @@ class NextCycle(Verdict):
     )
     capacity_low_ah: float | None = Field(description="Lower end of the 90 % interval")
     capacity_high_ah: float | None = Field(description="Upper end of the 90 % interval")
-    features: str = Field(description="Which network answered: spec, extended or custom")
+    features: str = Field(description="Which network answered: spec, extended, fleet or custom")
+    reason: str = Field(description="Why this one: the window is like what it learned from, or …")
     rest_hours: float | None = Field(description="Rest before the predicted cycle, h")
     rest_source: str | None = Field(description="Where rest_hours comes from")
 
@@ -56,6 +57,7 @@ class NextCycle(Verdict):
             capacity_low_ah=prediction.capacity_low_ah,
             capacity_high_ah=prediction.capacity_high_ah,
             features=prediction.features,
+            reason=prediction.reason,
             rest_hours=prediction.rest_hours,
             rest_source=prediction.rest_source,
             is_unlike_training=prediction.is_unlike_training,
@@ -68,7 +70,7 @@ class Answer(BaseModel):
 
     model_version: str = Field(
         description="First 12 hexadecimal digits of the SHA-256 of model.pth, followed by "
-        "model_extended.pth where there is one"
+        "model_extended.pth and model_fleet.pth where there are"
     )
     soh_definition: str = SOH_DEFINITION
     is_simulated: bool = Field(
@@ -283,7 +285,7 @@ class NetworkCard(BaseModel):
     features: str = Field(description="As in an answer's features: spec, extended or custom")
     train: list[str] = Field(description="Batteries that it learned from")
     test: list[str] = Field(description="Batteries that it was tested on, unseen in training")
-    learned_from: str = Field(description="Checksum of the cycles that it learned from")
+    learned_from: dict[str, str] = Field(description="Checksum of the cycles that it learned from")
     trained_at: datetime
 
 

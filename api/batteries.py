@@ -136,9 +136,9 @@ def prediction(
 ) -> BatteryAnswer:
     """Predict a battery's next cycle from its last ones."""
     row = _battery(store, battery_id)
-    if row["cycles"] < loaded.model.window:
+    if row["cycles"] < loaded.model.shortest:
         raise ProblemError(
-            409, f"{battery_id} has {row['cycles']} cycles, the model needs {loaded.model.window}"
+            409, f"{battery_id} has {row['cycles']} cycles, the model needs {loaded.model.shortest}"
         )
     if lack := _lacking(row):
         raise ProblemError(409, f"{battery_id}: {lack}")
@@ -163,7 +163,6 @@ def predictions(battery_id: BatteryId, store: TheStore, loaded: TheModel) -> One
     """
     row = _battery(store, battery_id)
     past = _history(store, battery_id)
-    width = loaded.model.window
     predicted = model.one_steps(loaded.model, past, row["rated_capacity_ah"])
     return OneSteps(
         **loaded.origin(row),
@@ -177,8 +176,7 @@ def predictions(battery_id: BatteryId, store: TheStore, loaded: TheModel) -> One
                 is_unlike_training=it.is_unlike_training,
                 soh=past[cycle_index - 1]["soh_target"] if cycle_index <= len(past) else None,
             )
-            for cycle_index, it in enumerate(predicted, start=width + 1)
-            if it
+            for cycle_index, it in predicted.items()
         ],
     )
 
@@ -271,7 +269,7 @@ def _outlooks(store: Store, loaded: Loaded, rows: list[Row], horizon: int) -> li
     able = {
         at: _last_cycles(store, loaded, row) for at, row in enumerate(rows) if not _lacking(row)
     }
-    whole = [at for at, cycles in able.items() if len(cycles) == loaded.model.window]
+    whole = [at for at, cycles in able.items() if len(cycles) >= loaded.model.shortest]
     answers = loaded.answers(
         [able[at] for at in whole], None, [rows[at]["rated_capacity_ah"] for at in whole]
     )

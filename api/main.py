@@ -40,6 +40,8 @@ def _described(schema_of: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     except (AttributeError, ModelError):  # not started, or without a model
         return schema
     needed = model.spec.config
+    if model.fleet:  # which asks for no feature of its own
+        return asking_for(schema, (), (), model.shortest)
     return asking_for(schema, needed.measured, needed.rests, model.window)
 
 

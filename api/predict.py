@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import APIRouter, Body, Depends, Query, Request
 
 from api import problems
 from api.answers import BatchAnswer, NextCycle, WindowAnswer
 from api.problems import FieldError
 from api.schemas import EXAMPLE_WINDOW, Hours, Posted
 from api.state import TheModel
-from model.forecast import Prediction, WindowError
+from model.forecast import Coming, Prediction, WindowError
 
 router = APIRouter(tags=["forecast"], responses=problems.responses(400, 408, 413, 422, 503))
 
@@ -27,27 +27,63 @@ RatedCapacity = Annotated[
 ]
 
 
+Amount = Annotated[float | None, Query(ge=0, le=1e6, allow_inf_nan=False)]
+
+
+def coming(
+    load_a: Annotated[
+        float | None,
+        Query(gt=0, le=1e4, allow_inf_nan=False, description="Load of the predicted cycle, A"),
+    ] = None,
+    ambient_c: Annotated[
+        float | None,
+        Query(ge=-60, le=150, allow_inf_nan=False, description="Its ambient temperature, °C"),
+    ] = None,
+    charge_capacity: Amount = None,
+    cc_charge_time: Amount = None,
+    cv_charge_time: Amount = None,
+) -> Coming:
+    """What is known of the predicted cycle before it begins: its load and the charge before it.
+
+    What is not given is as in the last cycle, or not known. The fleet network makes use of it.
+    """
+    return Coming(
+        avg_current_load=load_a,
+        ambient_temperature=ambient_c,
+        charge_capacity=charge_capacity,
+        cc_charge_time=cc_charge_time,
+        cv_charge_time=cv_charge_time,
+    )
+
+
+TheComing = Annotated[Coming, Depends(coming)]
+
+
 @router.post("/predict")
 async def predict(
     cycles: Annotated[Posted, Body(openapi_examples={"window": {"value": EXAMPLE_WINDOW}})],
     request: Request,
     rest_hours: RestHours = None,
     rated_capacity_ah: RatedCapacity = None,
+    *,
+    coming: TheComing,
 ) -> WindowAnswer:
     """Predict capacity and state of health of the cycle after the posted ones, oldest first.
 
-    As many cycles as `GET /model` calls window are needed, 50 by default; of more the last count.
+    As many cycles as `GET /model` calls window make one, 50 by default; of more the last count. With
+    a fleet model 5 are enough: it answers for shorter windows, and for cells unlike those that the
+    other networks learned from.
     With neither `soh_target` in the cycles nor `rated_capacity_ah`, SOH is told only of cells like
     the training cells. What no number can be told of is refused, with what to send.
     """
     loaded, prediction = await request.app.state.predictor.predict(
-        cycles, rest_hours, rated_capacity_ah
+        cycles, rest_hours, rated_capacity_ah, coming
     )
     return WindowAnswer(
         **vars(NextCycle.of(prediction)),
         **loaded.origin(),
         cycles_posted=len(cycles),
-        cycles_used=loaded.model.window,
+        cycles_used=min(len(cycles), loaded.model.window),
     )
 
 
@@ -64,14 +100,19 @@ def predict_batch(
     loaded: TheModel,
     rest_hours: RestHours = None,
     rated_capacity_ah: RatedCapacity = None,
+    *,
+    coming: TheComing,
 ) -> BatchAnswer:
     """Predict the cycle after each of up to 1,000 windows, in one forward pass.
 
-    Rest and rated capacity are those of all of them.
+    Rest, rated capacity and what is known of the coming cycle are those of all of them.
     """
     loaded.check(windows)
     answers = loaded.answers(
-        windows, [rest_hours] * len(windows), [rated_capacity_ah] * len(windows)
+        windows,
+        [rest_hours] * len(windows),
+        [rated_capacity_ah] * len(windows),
+        [coming] * len(windows),
     )
     refused = [
         FieldError(window=number, detail=str(it))

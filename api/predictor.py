@@ -14,6 +14,7 @@ import torch
 from model import forecast
 from model.forecast import (
     Answer,
+    Coming,
     Course,
     MismatchError,
     Model,
@@ -28,6 +29,7 @@ from model.forecast import (
 torch.set_num_threads(1)
 
 Window = Sequence[Mapping[str, Any]]
+TELLING = ("discharge_capacity", "avg_current_load", "soh_target")  # one tells of the health
 NextSoh = tuple[float, float, float]
 KEPT_TRAJECTORIES = 4096
 COURSE = ("truth_cycle", "truth_age", "truth_soh", "last_cycle_index", "last_age")
@@ -70,24 +72,28 @@ class Loaded:
         windows: Sequence[Window],
         rest_hours: Sequence[float | None] | None = None,
         rated_capacity_ah: Sequence[float | None] | None = None,
+        coming: Sequence[Coming] | None = None,
     ) -> list[Answer]:
         """Answer the cycle after each window, in one forward pass, or say what to send instead."""
-        return forecast.answers(self.model, windows, rest_hours, rated_capacity_ah)
+        return forecast.answers(self.model, windows, rest_hours, rated_capacity_ah, coming)
 
     def check(self, windows: Sequence[Window], first: int | None = 1) -> None:
-        """Raise TooFewCyclesError for a window that is shorter than the model's.
+        """Raise TooFewCyclesError for a window that is shorter than any network's.
 
-        And LackingFeaturesError where a cycle lacks a feature that the model needs. Windows are
-        numbered from `first`, None for the only one.
+        And LackingFeaturesError where a cycle lacks a feature that the model needs, and the fleet
+        network cannot do without it either. Windows are numbered from `first`, None for the only
+        one.
         """
         config = self.model.spec.config
         for at, window in enumerate(windows):
             number = None if first is None else first + at
-            if len(window) < self.model.window:
+            if len(window) < self.model.shortest:
                 where = f"window {number}: " if number else ""
                 raise TooFewCyclesError(
-                    f"{where}{len(window)} cycles, the model needs {self.model.window}"
+                    f"{where}{len(window)} cycles, the model needs {self.model.shortest}"
                 )
+            if self.model.fleet and all(any(map(cycle.get, TELLING)) for cycle in window):
+                continue
             faults = [
                 (number, place, name)
                 for place, cycle in enumerate(window, start=1)
@@ -104,6 +110,7 @@ class _Waiting:
     window: Window
     rest_hours: float | None
     rated_capacity_ah: float | None
+    coming: Coming
     answer: asyncio.Future[tuple[Loaded, Prediction]]
 
 
@@ -124,7 +131,7 @@ class Predictor:
         While two files do not belong together, as between the training of one and of the other, the
         pair that was last loaded goes on serving.
         """
-        stamp = [_stamp(path) for path in (self._path, forecast.extended_path(self._path))]
+        stamp = [_stamp(path) for path in (self._path, *forecast.companions(self._path))]
         with self._lock:
             if self._loaded is None or stamp != self._stamp:
                 try:
@@ -143,10 +150,11 @@ class Predictor:
         window: Window,
         rest_hours: float | None = None,
         rated_capacity_ah: float | None = None,
+        coming: Coming | None = None,
     ) -> tuple[Loaded, Prediction]:
         """Predict from one window. Raises ModelError, TooFewCyclesError, WindowError."""
         answer = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(window, rest_hours, rated_capacity_ah, answer)
+        waiting = _Waiting(window, rest_hours, rated_capacity_ah, coming or Coming(), answer)
         self._waiting.append(waiting)
         if self._running is None:
             self._running = asyncio.create_task(self._run())
@@ -184,6 +192,7 @@ class Predictor:
                 [batch[k].window for k in whole],
                 [batch[k].rest_hours for k in whole],
                 [batch[k].rated_capacity_ah for k in whole],
+                [batch[k].coming for k in whole],
             )
             for k, it in zip(whole, told, strict=True):
                 answers[k] = it if isinstance(it, WindowError) else (loaded, it)

@@ -80,12 +80,12 @@ def outlooks(
         for it in forecast.courses(history)
         if len(it.soh) and abs(there.get(it.last_cycle, np.inf) - it.soh[-1]) > SAME_SOH
     }
-    predicted = forecast.backtest(model, history) if missing else []
+    predicted = forecast.backtest(model, history) if missing else {}
     for cycle, course in enumerate(forecast.courses(history), start=1):
         if cycle not in missing or lack(model, history[:cycle], course):
             continue
         is_asked = outlook.is_network_asked(model, course)
-        next_cycle = predicted[cycle - model.window] if is_asked else None
+        next_cycle = predicted.get(cycle + 1) if is_asked else None
         yield outlook.after(model, battery_id, course, horizon, next_cycle, paces.get(cycle))
 
 

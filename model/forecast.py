@@ -191,16 +191,25 @@ def _by_the_likest(
         if it and not (isinstance(its := first.get(at), Prediction) and not its.unlike_training)
     }
     others = dict(zip(second, answer(list(second.values())), strict=True))
-    return [_chosen(model, first.get(at), others.get(at)) for at in range(len(fixed))]
+    elsewhere = "the coming cycle is at another operating point"
+    return [
+        _chosen(
+            model,
+            first.get(at),
+            others.get(at),
+            elsewhere
+            if it and len(it.cycles) == model.window
+            else f"fewer than {model.window} cycles",
+        )
+        for at, it in enumerate(fleet)
+    ]
 
 
-def _chosen(model: Model, fixed: Answer | None, fleet: Answer | None) -> Answer:
+def _chosen(model: Model, fixed: Answer | None, fleet: Answer | None, why: str) -> Answer:
     if isinstance(fleet, Prediction):
-        if fixed is None:
-            why = f"of another operating point, or after fewer than {model.window} cycles"
-        elif isinstance(fixed, Prediction):
+        if isinstance(fixed, Prediction):
             why = f"unlike what {fixed.features} learned from: {', '.join(fixed.unlike_training)}"
-        else:
+        elif fixed:
             why = f"{model.spec.config.preset} cannot answer: {fixed}"
         return replace(fleet, reason=why)
     if isinstance(fixed, Prediction):

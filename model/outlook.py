@@ -115,7 +115,7 @@ def after(
 
 def is_network_asked(model: Model, course: Course) -> bool:
     """Tell whether there is a window, and a ground truth due in the cycle after it."""
-    return course.last_cycle >= model.window and forecast.is_due(course)
+    return course.last_cycle >= model.shortest and forecast.is_due(course)
 
 
 def read_paces(

@@ -166,7 +166,7 @@ def lack(model: Model, history: History, course: Course) -> str | None:
     """Say what a forecast after the last of these cycles would need; None if it lacks nothing."""
     if not len(course.soh):
         return "ground truth"
-    if not outlook.is_network_asked(model, course):
+    if model.fleet or not outlook.is_network_asked(model, course):
         return None
     names = model.spec.config.measured
     absent = np.isnan(data.measured(history[-model.window :], names))
