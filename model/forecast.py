@@ -136,7 +136,10 @@ def forecast(
     horizon: int,
     next_soh: tuple[float, float, float] | None = None,
 ) -> Trajectory:
-    """Forecast the SOH of each of the next `horizon` cycles of a battery, as `Fade.forecast`."""
+    """Forecast the SOH of each of the next `horizon` cycles of a battery, as `Fade.forecast`.
+
+    The first of them is `next_soh`, the SOH of the next cycle with its interval, where it is given.
+    """
     if len(course.soh) == 0:
         raise TooFewCyclesError("no cycle with a known state of health: one at least is needed")
     return model.spec.fade.forecast(course, horizon, next_soh)
