@@ -47,6 +47,9 @@ __all__ = [
 ]
 
 
+NOTHING = Coming()
+
+
 @dataclass(frozen=True)
 class _Question:
     """Cycles, and what is known beside them."""
@@ -54,7 +57,7 @@ class _Question:
     cycles: Sequence[Cycle]
     rest_hours: float | None = None
     rated_ah: float | None = None
-    coming: Coming = Coming()
+    coming: Coming = NOTHING
 
 
 def answers(

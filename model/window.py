@@ -111,7 +111,7 @@ class Window(ABC):
         if isinstance(known, WindowError):  # of a state that is not known nothing is known alike
             return [STATE]
         (names,) = self.forecaster.familiarity.unlike(self.judged(known)[None])
-        return _verdict(known, names)
+        return names
 
     def prediction(
         self, known: State, foretold: Foretold | WindowError, unlike: list[str]
@@ -163,13 +163,11 @@ def answer(asked: Sequence[Window]) -> list[Answer]:
 def _of_network(asked: Sequence[Window], states: Sequence[State]) -> list[Answer]:
     judged = np.stack([it.judged(known) for it, known in zip(asked, states, strict=True)])
     familiarity = asked[0].forecaster.familiarity
-    unlike = [
-        _verdict(known, names)
-        for known, names in zip(states, familiarity.unlike(judged), strict=True)
-    ]
+    unlike = familiarity.unlike(judged)
+    beyond = familiarity.beyond(judged)
     made: dict[int, Answer] = {}
     settled: dict[int, State] = {}
-    for row, (known, names) in enumerate(zip(states, familiarity.beyond(judged), strict=True)):
+    for row, (known, names) in enumerate(zip(states, beyond, strict=True)):
         it = _attempt(state.settled, known, names)
         if isinstance(it, State):
             settled[row] = it
@@ -184,10 +182,6 @@ def _of_network(asked: Sequence[Window], states: Sequence[State]) -> list[Answer
         for (row, known), foretold in zip(settled.items(), said, strict=True):
             made[row] = _attempt(asked[row].prediction, known, foretold, unlike[row])
     return [made[row] for row in range(len(asked))]
-
-
-def _verdict(known: State, unlike: list[str]) -> list[str]:
-    return [*unlike, STATE] if known.is_larger and STATE not in unlike else unlike
 
 
 def _attempt(step: Callable[..., T], *given: object) -> T | WindowError:
