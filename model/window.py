@@ -105,9 +105,11 @@ class Window:
         for name, absent in zip(names, np.isnan(self.measured).sum(axis=0), strict=True):
             if absent == count:
                 sensor = ": is there no temperature sensor?" if name == "max_temperature" else ""
-                return f"none of the {count} cycles has {name}, which the network needs{sensor}"
+                return (
+                    f"none of the last {count} cycles has {name}, which the network needs{sensor}"
+                )
             if absent:
-                return f"{absent} of the {count} cycles lack {name}, which the network needs"
+                return f"{absent} of the last {count} cycles lack {name}, which the network needs"
         return None
 
     def prediction(self, known: State, soh: float, unlike: list[str]) -> Prediction:

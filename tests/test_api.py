@@ -74,8 +74,9 @@ def test_a_batch_answers_each_window_as_it_is_answered_alone(client: TestClient)
     windows = [
         [{**EXAMPLE_CYCLE, "discharge_capacity": 1.5 + k / 50} for _ in range(50)] for k in range(5)
     ]
-    batch = client.post("/predict/batch", json=windows).json()["predictions"]
-    alone = [client.post("/predict", json=window).json() for window in windows]
+    rated = {"rated_capacity_ah": 2}
+    batch = client.post("/predict/batch", json=windows, params=rated).json()["predictions"]
+    alone = [client.post("/predict", json=window, params=rated).json() for window in windows]
     assert [it["predicted_soh"] for it in batch] == pytest.approx(
         [it["predicted_soh"] for it in alone], abs=1e-6
     )

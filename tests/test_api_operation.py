@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import psycopg2
@@ -22,7 +23,8 @@ from api import observe
 from api.predictor import Predictor
 from api.schemas import EXAMPLE_CYCLE, EXAMPLE_WINDOW
 from api.store import Store, StoreError
-from model import forecast
+from model import forecast, train
+from model.config import Config
 from tests.conftest import ALERTS, Server, rows, serving, version
 from tests.test_api import assert_problem
 
@@ -92,28 +94,108 @@ def test_a_retrained_model_is_picked_up_and_never_half_read(
     assert len({version for version, _ in answers}) == len(answers) > 1
 
 
+def trained(url: str, folder: Path, features: str, **knobs: Any) -> Path:
+    """Train a small model on simulated cells, and return where it lies."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_URL", url)
+        train.run(Config(features=(features,), epochs=1, **knobs), folder)
+    return folder / "model.pth"
+
+
+def test_what_was_not_trained_together_is_not_served_together(
+    simulated: str, sql: connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first: dict[str, Any] = {"train": ("S0001", "S0002"), "test": ("S0003",)}
+    other: dict[str, Any] = {"train": ("S0001", "S0003"), "test": ("S0002",)}
+    trained(simulated, tmp_path, "spec", **first)
+    path = trained(simulated, tmp_path, "extended", **first)
+    monkeypatch.setenv("MODEL_PATH", str(path))
+    with TestClient(api.main.app, client=("127.0.0.1", 50000)) as running:
+        before = running.get("/model").json()
+        assert [it["features"] for it in before["networks"]] == ["spec", "extended"]
+        assert {it["learned_from"] for it in before["networks"]} == {before["card"]["learned_from"]}
+        trained(simulated, tmp_path, "spec", **other)
+        # until the other is trained, too, the two that were loaded go on
+        assert running.get("/readyz").status_code == 200
+        assert running.get("/model").json() == before
+        posted = running.post("/predict", json=EXAMPLE_WINDOW).json()
+        assert posted["model_version"] == before["model_version"]
+        with TestClient(api.main.app, raise_server_exceptions=False) as fresh:
+            for route in ("/readyz", "/model"):
+                problem = assert_problem(
+                    fresh.get(route), 503, "model_extended.pth does not belong to",
+                    "it was trained on S0001, S0002, not on S0001, S0003",
+                    "python -m model.train --train S0001 S0003 --test S0002 --window 50 "
+                    "--features extended",
+                )  # fmt: skip
+                assert "\n" not in problem["detail"]
+    with TestClient(api.main.app, client=("127.0.0.1", 50000)) as running:
+        trained(simulated, tmp_path, "extended", **other)
+        after = running.get("/model").json()
+        assert after["model_version"] != before["model_version"]
+        assert [it["train"] for it in after["networks"]] == [["S0001", "S0003"]] * 2
+        assert [it["test"] for it in after["networks"]] == [["S0002"]] * 2
+    # the same batteries, with other cycles
+    sql.cursor().execute(
+        "update cycle_series set soh_target = 0.99 * soh_target where battery_id = 'S0001'"
+    )
+    trained(simulated, tmp_path, "spec", **other)
+    with pytest.raises(forecast.MismatchError, match="it learned from other cycles of S0001"):
+        forecast.load(path)
+    trained(simulated, tmp_path, "extended", **other)
+    assert forecast.load(path).extended
+    trained(simulated, tmp_path, "spec", window=30, **other)
+    with pytest.raises(forecast.MismatchError, match="its window is 50 cycles, not 30"):
+        forecast.load(path)
+
+
+def test_the_model_says_how_many_cycles_it_needs(
+    simulated: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = trained(
+        simulated, tmp_path, "spec", train=("S0001", "S0002"), test=("S0003",), window=30
+    )
+    monkeypatch.setenv("MODEL_PATH", str(path))
+    with TestClient(api.main.app, client=("127.0.0.1", 50000)) as client:
+        said = client.post("/predict", json=EXAMPLE_WINDOW[:30])
+        assert said.status_code == 200, said.text
+        assert (said.json()["cycles_posted"], said.json()["cycles_used"]) == (30, 30)
+        assert_problem(client.post("/predict", json=EXAMPLE_WINDOW[:29]), 422, "needs 30")
+        both = client.post("/predict/batch", json=[EXAMPLE_WINDOW[:30], EXAMPLE_WINDOW])
+        one, longer = both.json()["predictions"]
+        assert one == longer
+        short = client.post("/predict/batch", json=[EXAMPLE_WINDOW, EXAMPLE_WINDOW[:29]])
+        assert_problem(short, 422, "window 2: 29 cycles, the model needs 30")
+        body = client.get("/openapi.json").json()["paths"]["/predict"]["post"]["requestBody"]
+        asked = body["content"]["application/json"]
+        assert asked["schema"]["minItems"] == len(asked["examples"]["window"]["value"]) == 30
+        assert client.get("/batteries/S0003/prediction").status_code == 200
+        known = client.get("/batteries/S0003/predictions").json()["predictions"]
+        assert [it["cycle_index"] for it in known] == list(range(31, 62))
+
+
 def test_windows_that_wait_together_share_one_pass(
     model_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passes: list[int] = []
-    real = forecast.predict
+    real = forecast.answers
 
     def counted(model: object, windows: list[object], *rest: object) -> object:
         passes.append(len(windows))
         return real(model, windows, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(forecast, "predict", counted)
+    monkeypatch.setattr(forecast, "answers", counted)
     windows = [[{**EXAMPLE_CYCLE, "avg_voltage_load": 3 + k / 100}] * 50 for k in range(32)]
 
-    async def ask() -> list[float]:
+    async def ask() -> list[float | None]:
         predictor = Predictor(model_path)
         answers = await asyncio.gather(*(predictor.predict(window) for window in windows))
-        return [prediction.soh for _, prediction in answers]
+        return [prediction.capacity_ah for _, prediction in answers]
 
     together = asyncio.run(ask())
     assert sum(passes) == 32
     assert len(passes) < 8
-    alone = [it.soh for it in real(forecast.load(model_path), windows)]
+    alone = [it.capacity_ah for it in forecast.predict(forecast.load(model_path), windows)]
     assert together == pytest.approx(alone, abs=1e-6)
 
 

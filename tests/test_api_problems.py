@@ -112,9 +112,8 @@ def test_a_model_of_other_features_asks_for_them(
         assert problem["errors"][0] == {
             "window": 2, "cycle": 1, "field": "rest_before_hours", "detail": "the model needs it",
         }  # fmt: skip
-        both = ("discharge_capacity", "time_to_discharge")
         answer = client.post("/predict", json=[cycle] * 50)
-        assert_problem(answer, 422, "cycle 1", " or ".join(both))
+        assert_problem(answer, 422, "send discharge_capacity")
 
 
 def test_json_that_never_ends(client: TestClient) -> None:
