@@ -136,7 +136,7 @@ class ForecastAnswer(Verdict, Answer):
     soh_high: list[float]
     end_of_life: EndOfLife
     is_reached: bool = Field(description="Whether 70 % is reached within the horizon")
-    end_of_life_cycle: int | None = Field(description="Past cycle that was the first below 70 %")
+    end_of_life_cycle: int | None = Field(description="Past cycle from which on it was below 70 %")
     next_truth_cycle: int | None = Field(
         description="Where not every cycle has a ground truth, as between reference discharges: "
         "the cycle that is due to have the next, at their present spacing"
@@ -158,7 +158,11 @@ class Battery(BaseModel):
     cycles: int = Field(description="Usable discharges")
     first_soh: float | None
     last_soh: float | None
-    end_of_life_cycle: int | None = Field(description="First cycle below 70 %")
+    last_retention: float | None = Field(
+        description="Last capacity ÷ the battery's own first ones at that load and temperature"
+    )
+    end_of_life_cycle: int | None = Field(description="From this cycle on it was below 70 %")
+    end_of_life_measure: str | None = Field(description="By soh or by capacity_retention")
 
 
 class FleetBattery(Battery):

@@ -1,5 +1,5 @@
 // One battery: measured, predicted and to come; its features; the curve of a chosen cycle.
-import { announce, ask, between, chart, colour, downloads, el, percent, remaining, tinted, verdict, words } from "./common.js";
+import { announce, ask, between, chart, colour, downloads, el, isByRetention, isOver, measure, percent, remaining, tinted, verdict, words } from "./common.js";
 
 const END_OF_LIFE = 0.7;
 const REST_H = 12; // a pause longer than this, with a gain in SOH, is marked as a rest
@@ -62,15 +62,16 @@ export async function battery(place, id) {
     const [cycles, range] = remaining(ahead.end_of_life, horizon.value);
     const fact = (name, value, note) => el("div", {}, el("dt", {}, name), el("dd", {}, value, note ? el("small", {}, note) : null));
     said.replaceChildren(verdict(ahead) ?? "");
-    const isOver = summary.end_of_life_cycle != null && summary.last_soh < END_OF_LIFE;
     facts.replaceChildren(
       fact("Cycles", String(summary.cycles), summary.discharges > summary.cycles ? `${summary.discharges - summary.cycles} left out` : "all recorded ones"),
       fact("Last SOH", percent(summary.last_soh), `first ${percent(summary.first_soh)}`),
+      fact("Retention", percent(summary.last_retention), "of its own first capacities at this load and temperature"),
       next ? fact("Next cycle", percent(next.predicted_soh), `${between(next.soh_low, next.soh_high)} · ${(next.predicted_soh * summary.rated_capacity_ah).toFixed(2)} Ah`)
         : fact("Next cycle", "–", steps.problem ?? "too few cycles, or without a feature or a rating"),
-      isOver ? fact("Remaining cycles", "0", `below 70 % since cycle ${summary.end_of_life_cycle}`)
-        : ahead.problem ? fact("Remaining cycles", "–", ahead.problem)
-          : fact("Remaining cycles", cycles, ahead.is_reached ? `${range}, at 90 %` : `70 % is not reached within ${horizon.value}. ${range}`));
+      isOver(summary) ? fact("Remaining cycles", "0", `below 70 % by ${measure(summary)} since cycle ${summary.end_of_life_cycle}`)
+        : isByRetention(summary) ? fact("Remaining cycles", "–", "its first capacities here were below 70 % of the rated one already")
+          : ahead.problem ? fact("Remaining cycles", "–", ahead.problem)
+            : fact("Remaining cycles", cycles, ahead.is_reached ? `${range}, at 90 %` : `70 % is not reached within ${horizon.value}. ${range}`));
   }
 
   // an excluded discharge has no cycle of its own: it stands between its neighbours

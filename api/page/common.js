@@ -76,6 +76,14 @@ export function remaining(end, horizon) {
   return [`${end.cycles}`, `${days}${end.cycles_low ?? end.cycles} – ${end.cycles_high ?? `> ${horizon}`}`];
 }
 
+/** Whether a battery is at its end of life, by the measure that decided: capacity may have come back since. */
+export const isOver = (it) => it.end_of_life_cycle != null && (it.end_of_life_measure === "soh" ? it.last_soh : it.last_retention) < 0.7;
+
+export const measure = (it) => (it.end_of_life_measure === "soh" ? "SOH" : "retention");
+
+/** Whether its first capacities at its last load and temperature were below 70 % of the rated one: retention then tells its age. */
+export const isByRetention = (it) => it.last_retention != null && !(it.last_soh >= 0.7 * it.last_retention);
+
 export function notice(error) {
   const faults = (error.errors ?? []).filter((it) => it.field || it.cycle);
   return el("div", { class: "notice bad", role: "alert" }, el("h2", {}, "That did not work"),

@@ -1,5 +1,5 @@
 // The fleet: every battery a row, sorted, filtered and paged by the service.
-import { announce, ask, between, el, notice, percent, remaining, words } from "./common.js";
+import { announce, ask, between, el, isByRetention, isOver, measure, notice, percent, remaining, words } from "./common.js";
 
 const ROWS = 50;
 const ALERTS = 5;
@@ -18,7 +18,8 @@ export async function fleet(place) {
   const pager = el("div", { class: "tools" });
   const heads = [
     sorter("Battery", "battery_id"), el("th", { scope: "col" }, "SOH over cycles"), sorter("Cycles", "cycles", "number"),
-    sorter("Last SOH", "last_soh", "number"), el("th", { scope: "col", class: "number" }, "Next cycle"),
+    sorter("Last SOH", "last_soh", "number"), el("th", { scope: "col", class: "number" }, "Retention"),
+    el("th", { scope: "col", class: "number" }, "Next cycle"),
     el("th", { scope: "col", class: "number" }, "Remaining cycles"), el("th", { scope: "col" }, "Flags"),
   ];
 
@@ -109,13 +110,14 @@ function alert(it) {
 function row(it, horizon) {
   const next = it.next_cycle;
   const [cycles, range] = remaining(it.end_of_life, horizon);
-  const isOver = it.end_of_life_cycle != null && it.last_soh < 0.7;
-  const left = isOver ? ["0", `since cycle ${it.end_of_life_cycle}`] : it.end_of_life ? [cycles, range] : ["–", ""];
+  const left = isOver(it) ? ["0", `since cycle ${it.end_of_life_cycle}, by ${measure(it)}`]
+    : it.end_of_life && !isByRetention(it) ? [cycles, range] : ["–", ""];
   return el("tr", { "data-battery": it.battery_id },
     el("td", {}, el("a", { href: `#/battery/${encodeURIComponent(it.battery_id)}` }, it.battery_id), el("small", {}, it.battery_group ?? it.layout)),
     el("td", { class: "wide" }, sparkline(it.sparkline)),
     el("td", { class: "number", "data-label": "Cycles" }, String(it.cycles)),
     el("td", { class: "number", "data-label": "Last SOH" }, percent(it.last_soh)),
+    el("td", { class: "number", "data-label": "Retention" }, percent(it.last_retention)),
     el("td", { class: "number", "data-label": "Next cycle" }, next ? percent(next.predicted_soh) : "–", next ? el("small", {}, between(next.soh_low, next.soh_high)) : null),
     el("td", { class: "number", "data-label": "Remaining cycles" }, left[0], left[1] ? el("small", {}, left[1]) : null),
     el("td", { class: "wide" }, flags(it)));
@@ -124,7 +126,8 @@ function row(it, horizon) {
 function flags(it) {
   const made = [];
   const add = (kind, text, title) => made.push(el("span", { class: `flag ${kind}`, title }, text));
-  if (it.last_soh != null && it.last_soh < 0.7) add("bad", "end of life", "Last SOH is below 70 %");
+  if (isOver(it)) add("bad", "end of life", `Below 70 % by ${measure(it)}`);
+  else if (isByRetention(it)) add("", "by retention", "Its first capacities under this load and temperature were below 70 % of the rated one: what it retains of them tells its age");
   else if (it.end_of_life?.cycles_low != null && it.end_of_life.cycles_low <= 50) add("warn", "70 % within 50 cycles?", "The early end of the interval is within 50 cycles");
   else if (it.last_soh != null && it.last_soh >= 0.8) add("good", "healthy", "Last SOH is 80 % or more");
   if (it.rated_capacity_ah == null) add("", "not rated", "Without a rated capacity there is no state of health: load it again with --rated-capacity-ah");

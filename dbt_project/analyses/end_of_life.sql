@@ -1,13 +1,17 @@
--- When does each cell reach 80 % and 70 %: cycles, ampere-hours and equivalent full cycles?
+-- When is each cell at its end of life, by what measure, and after how many ampere-hours?
 select
-    battery_id,
-    round(max(soh_target)::numeric, 3) as best_soh,
-    round(min(soh_target)::numeric, 3) as worst_soh,
-    min(cycle_index) filter (where soh_target < 0.8) as cycle_at_80,
-    min(cycle_index) filter (where soh_target < 0.7) as cycle_at_70,
-    round(min(throughput_ah) filter (where soh_target < 0.7)::numeric) as ah_at_70,
-    round(min(equivalent_full_cycles) filter (where soh_target < 0.7)::numeric) as full_cycles_at_70
-from {{ ref('cycle_features') }}
-group by battery_id
-having max(soh_target) >= 0.8
-order by cycle_at_70, cycle_at_80, battery_id
+    batteries.battery_id,
+    batteries.operating_points,
+    round(batteries.first_soh::numeric, 3) as first_soh,
+    round(batteries.last_soh::numeric, 3) as last_soh,
+    round(batteries.last_retention::numeric, 3) as last_retention,
+    batteries.end_of_life_cycle,
+    batteries.end_of_life_measure as by_measure,
+    round(cycles.throughput_ah::numeric) as ah,
+    round(cycles.equivalent_full_cycles::numeric) as full_cycles
+from {{ ref('battery_summary') }} as batteries
+left join {{ ref('cycle_features') }} as cycles
+    on
+        batteries.battery_id = cycles.battery_id
+        and batteries.end_of_life_cycle = cycles.cycle_index
+order by batteries.end_of_life_cycle, batteries.battery_id

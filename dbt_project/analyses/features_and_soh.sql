@@ -12,7 +12,7 @@ cells as (
     where
         series.soh_target is not null
         and jsonb_typeof(feature.value) = 'number'
-        and feature.key <> 'discharge_capacity'
+        and feature.key not in ('discharge_capacity', 'capacity_retention')
     group by series.battery_id, feature.key
     having count(*) >= 10
 
