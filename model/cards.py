@@ -15,6 +15,13 @@ def summary(report: dict[str, Any]) -> str:
         for battery_id, it in batteries.items():
             figures = "".join(f"{it['methods'][name]['rmse']:>13.4f}" for name in METHODS)
             lines.append(f"{features:<10}{battery_id:<10}{figures}")
+    if fleet := report["fleet"]["groups"]:
+        lines += ["", f"{'fleet, left out':<28}{'windows':>8}{'÷ persistence':>15}{'coverage':>10}"]
+        lines += [
+            f"{group:<28}{it['windows']:>8.0f}{it['ratio']:>15.2f}{it['coverage']:>10.2f}"
+            for group, it in fleet.items()
+        ]
+        lines.append(f"{'geometric mean':<28}{'':>8}{report['fleet']['ratio']:>15.2f}")
     return "\n".join(lines)
 
 
@@ -28,7 +35,7 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
         "# Model card",
         "",
         "What it forecasts: the state of health (SOH, discharge capacity ÷ rated capacity) of the "
-        "next cycle, from the 50 cycles before it. Trained on some batteries, measured on others; "
+        "next cycle, from the 50 cycles before it, or from 5 by `fleet`. Trained on some batteries, measured on others; "
         "epochs, intervals and scaling come from training batteries alone.",
         *(["", "**The cells are SIMULATED, not measured.**"] if report["simulated"] else []),
         "",
@@ -38,11 +45,18 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
     yield from _scores(report["one_step"])
     yield from ("", "## 90 % intervals", "")
     yield from _intervals(report["one_step"])
-    yield from ("", "## Each battery left out in turn (one seed)", "")
+    yield from (
+        "",
+        f"## Fleet: each group of conditions left out in turn (mean of {report['fleet']['seeds']} "
+        "seeds)",
+        "",
+    )
+    yield from _fleet(report["fleet"])
+    yield from ("", "## Spec and extended: each battery left out in turn (one seed)", "")
     yield from _scores(report["left_out"])
     yield from (
         "",
-        "## Each group of conditions left out in turn (one seed)",
+        "## Spec and extended: each group of conditions left out in turn (one seed)",
         "",
         "A skill below 0 is worse than saying that nothing changes: what was learned under other "
         "conditions does not carry over to these.",
@@ -86,13 +100,38 @@ def _scores(by_label: dict[str, Any]) -> Iterator[str]:
 
 
 def _intervals(by_features: dict[str, Any]) -> Iterator[str]:
-    yield "| features | battery | split: coverage | width | adaptive: coverage | width |"
-    yield "|---|---|---|---|---|---|"
+    yield "| features | battery | coverage | mean width |"
+    yield "|---|---|---|---|"
     for features, batteries in by_features.items():
         for battery_id, it in batteries.items():
             interval = it["interval"]
             yield (
-                f"| {features} | {battery_id} "
-                f"| {interval['split_coverage']:.3f} | {interval['split_width']:.4f} "
-                f"| {interval['adaptive_coverage']:.3f} | {interval['adaptive_width']:.4f} |"
+                f"| {features} | {battery_id} | {interval['coverage']:.3f} "
+                f"| {interval['width']:.4f} |"
             )
+
+
+def _fleet(fleet: dict[str, Any]) -> Iterator[str]:
+    yield (
+        "RMSE ÷ that of persistence; below 1 it carries over to conditions that it never learned "
+        "from. Known are the rests, the charge before and the load of the coming cycle."
+    )
+    yield ""
+    kinds = ("ordinary", "regeneration", "operating point")
+    yield f"| left out | windows | all | {' | '.join(kinds)} | nothing known | coverage | width |"
+    yield "|" + "---|" * (len(kinds) + 6)
+    for group, it in fleet["groups"].items():
+        by_kind = [it["kinds"].get(kind, {}).get("ratio") for kind in kinds]
+        yield (
+            f"| {group} | {it['windows']:.0f} | {it['ratio']:.2f} | "
+            + " | ".join("" if ratio is None else f"{ratio:.2f}" for ratio in by_kind)
+            + f" | {it['nothing known']['ratio']:.2f} | {it['coverage']:.2f} | {it['width']:.4f} |"
+        )
+    if fleet["groups"]:
+        yield (
+            f"| geometric mean | | {fleet['ratio']:.2f} | {fleet['ratio, ordinary']:.2f} | | "
+            f"| {fleet['ratio, nothing known']:.2f} | | |"
+        )
+        lengths = ", ".join(f"{it}: {ratio:.2f}" for it, ratio in fleet["by length"].items())
+        yield ""
+        yield f"By cycles in the window, geometric mean over the groups: {lengths}."

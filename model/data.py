@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -44,14 +45,41 @@ class Series:
     battery_id: str
     is_simulated: bool
     cycle_index: NDArray[np.int64]  # [cycles], 1, 2, …
-    cycles: list[dict[str, Any]]  # [cycles], all features of cycle_series and soh_target
-    names: tuple[str, ...]  # of what was measured
-    measured: Array  # [cycles, names], in the units of cycle_series; NaN where lacking
-    rests: Array  # [cycles, 2], config.RESTS before each cycle, hours; 0 where not known
-    time_s: Array  # [cycles], time to discharge
-    capacity_ah: Array  # [cycles], discharge capacity
-    soh: Array  # [cycles], a fraction; NaN where there is no ground truth
-    age: Array  # [cycles], equivalent full cycles delivered by then; NaN without a rated capacity
+    cycles: list[dict[str, Any]]  # [cycles], all features of cycle_series, and soh_target
+    names: tuple[str, ...]  # of the features that a network is to see
+
+    @cached_property
+    def measured(self) -> Array:
+        """The features named, [cycles, names], in the units of cycle_series; NaN where lacking."""
+        return measured(self.cycles, self.names)
+
+    @cached_property
+    def rests(self) -> Array:
+        """config.RESTS before each cycle, [cycles, 2], hours; 0 where not known."""
+        return np.array([rests.parts(it) for it in self.cycles])
+
+    @cached_property
+    def time_s(self) -> Array:
+        """Time to discharge, [cycles]."""
+        return self._column("time_to_discharge")
+
+    @cached_property
+    def capacity_ah(self) -> Array:
+        """Discharge capacity, [cycles]."""
+        return self._column("discharge_capacity")
+
+    @cached_property
+    def soh(self) -> Array:
+        """SOH, [cycles], a fraction; NaN where there is no ground truth."""
+        return self._column("soh_target")
+
+    @cached_property
+    def age(self) -> Array:
+        """Equivalent full cycles delivered by then, [cycles]; NaN without a rated capacity."""
+        return self._column("equivalent_full_cycles")
+
+    def _column(self, name: str) -> Array:
+        return measured(self.cycles, [name])[:, 0]
 
 
 @dataclass(frozen=True)
@@ -168,7 +196,9 @@ def windows(series: Series, window: int) -> Windows:
 
 def measured(cycles: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Array:
     """Return the features named, [cycles, names]; NaN where one is lacking."""
-    return np.array([[cycle.get(name) for name in names] for cycle in cycles], dtype=np.float64)
+    return np.array(
+        [[cycle.get(name) for name in names] for cycle in cycles], dtype=np.float64
+    ).reshape(len(cycles), len(names))
 
 
 def _series(battery_id: str, rows: list[tuple[Any, ...]], names: tuple[str, ...]) -> Series:
@@ -187,12 +217,6 @@ def _series(battery_id: str, rows: list[tuple[Any, ...]], names: tuple[str, ...]
         cycle_index=np.array([row[1] for row in rows]),
         cycles=_cycles(rows),
         names=names,
-        measured=measured([row[2] for row in rows], names),
-        rests=np.array([rests.parts(row[2]) for row in rows]),
-        time_s=measured([row[2] for row in rows], ["time_to_discharge"])[:, 0],
-        capacity_ah=np.array([row[2]["discharge_capacity"] for row in rows], dtype=np.float64),
-        soh=np.array([np.nan if row[3] is None else row[3] for row in rows]),
-        age=measured([row[2] for row in rows], ["equivalent_full_cycles"])[:, 0],
     )
 
 

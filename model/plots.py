@@ -97,3 +97,29 @@ def skill(path: Path, report: dict[str, Any]) -> None:
     axes.grid(alpha=0.3, axis="y")
     axes.legend()
     figure.savefig(path, dpi=120)
+
+
+def carries_over(path: Path, report: dict[str, Any]) -> None:
+    """Draw, by group of conditions left out of training, the error beside that of persistence."""
+    groups = report["fleet"]["groups"]
+    figure = Figure(figsize=(9, 0.6 * len(groups) + 1.6), layout="constrained")
+    axes = figure.subplots()
+    kinds = (("all cycles", "tab:blue"), ("ordinary", "tab:green"), ("regeneration", "tab:orange"))
+    for row, found in enumerate(groups.values()):
+        for at, (kind, colour) in enumerate(kinds):
+            scored = found if kind == "all cycles" else found["kinds"].get(kind)
+            if scored:
+                axes.barh(row + 0.26 * (1 - at), scored["ratio"], 0.24, color=colour)
+    for kind, colour in kinds:
+        axes.barh(0, 0, color=colour, label=kind)
+    axes.axvline(1, color="0.25", lw=1, ls="--", label="persistence")
+    axes.set_yticks(
+        range(len(groups)),
+        [f"{group} ({found['windows']:.0f})" for group, found in groups.items()],
+    )
+    axes.set_xlabel("RMSE ÷ RMSE of saying that nothing changes")
+    simulated = SIMULATED * bool(report["simulated"])
+    axes.set_title(f"Fleet network, conditions it never learned from{simulated}")
+    axes.grid(alpha=0.3, axis="x")
+    axes.legend()
+    figure.savefig(path, dpi=120)

@@ -58,7 +58,7 @@ def main() -> int:
             config = chosen(
                 server, knobs.from_flags(arguments), arguments.train_group, arguments.exclude
             )
-            run(server, config, arguments.out)
+        run(config, arguments.out)
     except (ModelError, database.DatabaseError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -101,7 +101,7 @@ def chosen(
     return replace(config, train=tuple(train))
 
 
-def run(server: connection, config: Config, out: Path) -> None:
+def run(config: Config, out: Path) -> None:
     """Read, train, test, and write model.pth, metrics.json and a picture per test battery.
 
     With other features the names are model_extended.pth, model_fleet.pth or model_custom.pth, and
@@ -109,8 +109,10 @@ def run(server: connection, config: Config, out: Path) -> None:
     ModelError when the batteries cannot serve; then nothing is written.
     """
     check(config)
-    train = data.read(server, config.train, config.measured)
-    test = data.read(server, config.test, config.measured)
+    with closing(database.connect()) as server:
+        train = data.read(server, config.train, config.measured)
+        test = data.read(server, config.test, config.measured)
+        groups = data.groups(server)
     for series in (*train, *test):
         if lacking := int(np.isnan(series.measured).any(axis=1).sum()):
             print(f"{series.battery_id}: {lacking} cycles lack a feature: no window holds them")
@@ -129,11 +131,7 @@ def run(server: connection, config: Config, out: Path) -> None:
     if not is_fleet:
         for series in test:  # before the long work
             data.windows(series, config.window)
-    made = (
-        fit_fleet.fit(config, train, data.groups(server))
-        if is_fleet
-        else fit_window.fit(config, train)
-    )
+    made = fit_fleet.fit(config, train, groups) if is_fleet else fit_window.fit(config, train)
     tested = [_test(made, series) for series in test]
     simulated = [series.battery_id for series in (*train, *test) if series.is_simulated]
     made.card |= {

@@ -25,6 +25,11 @@ class FleetWindow(Window):
     def lack(self) -> str | None:
         return None
 
+    def unknowing(self) -> Self:
+        """Return the same window, with no more known of the coming cycle than where it is."""
+        where = Coming(**{name: getattr(self.coming, name) for name in fleet.POINT})
+        return replace(self, coming=where)
+
     @property
     def judged_cycles(self) -> int:
         return SHORTEST

@@ -25,13 +25,18 @@ def series(soh: list[float], battery_id: str = "B1") -> Series:
         battery_id=battery_id,
         is_simulated=False,
         cycle_index=np.arange(1, cycles + 1),
+        cycles=[
+            {
+                **dict(zip("abc", range(3 * at, 3 * at + 3), strict=True)),
+                "rest_after_hours": 2 * at,
+                "rest_before_hours": 2 * at + 1,
+                "time_to_discharge": 3600 * it,
+                "discharge_capacity": 2 * it,
+                "soh_target": it,
+            }
+            for at, it in enumerate(soh)
+        ],
         names=("a", "b", "c"),
-        measured=np.arange(cycles * 3, dtype=float).reshape(cycles, 3),
-        rests=np.arange(cycles * 2, dtype=float).reshape(cycles, 2),
-        time_s=np.array(soh) * 3600,
-        capacity_ah=np.array(soh) * 2,
-        soh=np.array(soh),
-        age=np.nancumsum(soh),
     )
 
 
