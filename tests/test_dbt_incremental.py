@@ -12,6 +12,7 @@ from tests.conftest import ROOT, rebuild, rows, run
 TABLES = (
     "public_intermediate.int_charges",
     "public_intermediate.int_discharges",
+    "public_intermediate.int_operating_points",
     "cycle_series",
     "cycle_quality",
     "battery_summary",

@@ -142,6 +142,43 @@ def test_every_nasa_discharge_has_one_verdict(nasa: str, sql: connection) -> Non
 
 
 @pytest.mark.nasa
+def test_nasa_cells_end_by_age_and_not_by_load_or_cold(nasa: str, sql: connection) -> None:
+    ends = rows(
+        sql,
+        "select battery_id, end_of_life_cycle, end_of_life_measure from battery_summary"
+        " where end_of_life_cycle is not null order by 1",
+    )
+    assert ends == [
+        ("B0005", 125, "soh"), ("B0006", 109, "soh"), ("B0018", 97, "soh"), ("B0047", 10, "soh"),
+        ("B0049", 6, "capacity_retention"), ("B0050", 4, "soh"),
+    ]  # fmt: skip
+
+
+@pytest.mark.nasa
+def test_loads_and_temperatures_are_told_apart(nasa: str, sql: connection) -> None:
+    points = rows(
+        sql,
+        "select operating_point, min(cycle_index), round(avg(avg_current_load)),"
+        " min(ambient_temperature) from cycle_features where battery_id = 'B0040'"
+        " group by 1 order by 1",
+    )
+    assert points == [(1, 1, 4, 24), (2, 13, 1, 44), (3, 40, 2, 44), (4, 46, 4, 44)]
+    counts = dict(rows(sql, "select battery_id, operating_points from battery_summary"))
+    assert counts.pop("RW26") == 2  # the reference discharges and the walks
+    assert {name for name, count in counts.items() if count > 1} == {"B0038", "B0039", "B0040"}
+
+
+@pytest.mark.nasa
+def test_only_what_began_part_way_is_no_longer_a_truth(nasa: str, sql: connection) -> None:
+    found = rows(
+        sql,
+        "select battery_id, discharge_index from cycle_quality"
+        " where reason in ('kept_not_recharged', 'kept_contact_lost')",
+    )
+    assert found == [("B0050", 19)]
+
+
+@pytest.mark.nasa
 def test_features_are_of_the_right_size(nasa: str, sql: connection) -> None:
     (row,) = rows(
         sql, "select features from cycle_series where battery_id = 'B0005' and cycle_index = 1"

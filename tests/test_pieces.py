@@ -27,6 +27,7 @@ BUILT = (
     "public_intermediate.int_recording_bounds",
     "public_intermediate.int_recording_order",
     "public_intermediate.int_discharges",
+    "public_intermediate.int_operating_points",
     "public_intermediate.int_charges",
     "cycle_series",
     "cycle_quality",
