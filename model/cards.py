@@ -35,8 +35,8 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
         "# Model card",
         "",
         "What it forecasts: the state of health (SOH, discharge capacity ÷ rated capacity) of the "
-        "next cycle, from the 50 cycles before it, or from 5 by `fleet`. Trained on some batteries, measured on others; "
-        "epochs, intervals and scaling come from training batteries alone.",
+        "next cycle, from the 50 cycles before it, or from 5 by `fleet`. Trained on some batteries, "
+        "measured on others; epochs, intervals and scaling come from training batteries alone.",
         *(["", "**The cells are SIMULATED, not measured.**"] if report["simulated"] else []),
         "",
         f"## One cycle ahead (mean of {report['seeds']} seeds, RMSE in SOH)",

@@ -108,15 +108,7 @@ def read(
 
 def rows(database: connection, battery_ids: Sequence[str]) -> dict[str, list[tuple[Any, ...]]]:
     """Read the rows of cycle_series by battery, in the order asked for; raises as `read`."""
-    try:
-        with database, database.cursor() as cursor:
-            cursor.execute(QUERY, {"battery_ids": list(battery_ids)})
-            found = cursor.fetchall()
-    except (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn):
-        raise ModelError(
-            "there is no cycle_series, or an older one: load recordings with "
-            "`python -m loader PATH`, then build it with `python -m dbt_project build`"
-        ) from None
+    found = _ask(database, QUERY, {"battery_ids": list(battery_ids)})
     cycles = {battery_id: list(group) for battery_id, group in groupby(found, lambda row: row[0])}
     missing = [battery_id for battery_id in battery_ids if battery_id not in cycles]
     if missing:
@@ -128,10 +120,11 @@ def rows(database: connection, battery_ids: Sequence[str]) -> dict[str, list[tup
 
 
 def groups(database: connection) -> dict[str, str]:
-    """Name the conditions of each battery that has cycles, its own name where none are known."""
-    with database, database.cursor() as cursor:
-        cursor.execute(GROUPS)
-        return {battery_id: group for battery_id, group in cursor.fetchall()}
+    """Name the conditions of each battery that has cycles, its own name where none are known.
+
+    Raises ModelError before dbt has run.
+    """
+    return dict(_ask(database, GROUPS, {}))
 
 
 def histories(database: connection, battery_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
@@ -140,6 +133,18 @@ def histories(database: connection, battery_ids: Sequence[str]) -> dict[str, lis
     Raises as `read`.
     """
     return {battery_id: _cycles(found) for battery_id, found in rows(database, battery_ids).items()}
+
+
+def _ask(database: connection, query: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    try:
+        with database, database.cursor() as cursor:
+            cursor.execute(query, values)
+            return cursor.fetchall()
+    except (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn):
+        raise ModelError(
+            "there is no cycle_series, or an older one: load recordings with "
+            "`python -m loader PATH`, then build it with `python -m dbt_project build`"
+        ) from None
 
 
 def _cycles(rows: list[tuple[Any, ...]]) -> list[dict[str, Any]]:

@@ -35,7 +35,6 @@ def fit(config: Config, train: Sequence[Series], choice_seeds: int = CHOICE_SEED
         ]
     )
     made.learn_batteries(train, config.window)
-    made.learn_capacity(train)
     made.card = {
         "epochs": epochs,
         "left_out_rmse": float(np.sqrt((np.concatenate(residuals) ** 2).mean())),

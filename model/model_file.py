@@ -49,6 +49,10 @@ class Trained(nn.Module):
         """Learn what the training batteries are like: their windows, their fade, their rating."""
         self.familiarity.fit(training, judged_cycles)
         self.fade.fit([Course.of(series) for series in training])
+        self.learn_capacity(training)
+
+    def learn_capacity(self, training: Sequence[Series]) -> None:
+        """Learn, from training batteries, what SOH means in Ah."""
         capacity = np.concatenate([series.capacity_ah for series in training])
         soh = np.concatenate([series.soh for series in training])
         self.rated_capacity_ah = torch.tensor(
@@ -74,10 +78,11 @@ class Forecaster(Trained):
         self.register_buffer("capacity_line", torch.zeros(2, dtype=torch.float64))
 
     def learn_capacity(self, training: Sequence[Series]) -> None:
-        """Learn, from training batteries, a line from the time to discharge to the capacity.
+        """Learn what SOH means in Ah, and a line from the time to discharge to the capacity.
 
         It stands in where a caller knows neither a cycle's discharge capacity nor its load.
         """
+        super().learn_capacity(training)
         capacity = np.concatenate([series.capacity_ah for series in training])
         soh = np.concatenate([series.soh for series in training])
         time_s = np.concatenate([series.time_s for series in training])

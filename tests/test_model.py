@@ -66,7 +66,14 @@ def test_cycles_without_truth_are_inputs_but_never_targets() -> None:
 def test_shuffling_the_future_changes_no_window_before_it() -> None:
     full = series([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
     order = [0, 1, 2, 5, 3, 4]
-    shuffled = replace(full, measured=full.measured[order], soh=full.soh[order])
+    rests = ("rest_after_hours", "rest_before_hours")  # known before a cycle, as they come
+    shuffled = replace(
+        full,
+        cycles=[
+            full.cycles[it] | {name: full.cycles[at][name] for name in rests}
+            for at, it in enumerate(order)
+        ],
+    )
     made, other = data.windows(full, 2), data.windows(shuffled, 2)
     np.testing.assert_array_equal(made.inputs[:2], other.inputs[:2])
     np.testing.assert_array_equal(made.last_soh[:2], other.last_soh[:2])
