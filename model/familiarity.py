@@ -32,16 +32,19 @@ class Familiarity(nn.Module):
     spread: Tensor
     reference: Tensor
     threshold: Tensor
+    lowest: Tensor
+    highest: Tensor
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__()
         self.names = tuple(dict.fromkeys((*names, LOAD, STATE)))
-        for name in ("centre", "spread", "reference", "threshold"):
+        for name in ("centre", "spread", "reference", "threshold", "lowest", "highest"):
             self.register_buffer(name, torch.zeros(0, dtype=torch.float64))
 
     def fit(self, training: Sequence[Series], window: int) -> None:
         """Learn from every window of the training batteries that lacks nothing."""
-        summaries = [_summary(_windows(_judged(it, self.names), window)) for it in training]
+        windows = [_windows(_judged(it, self.names), window) for it in training]
+        summaries = [_summary(it) for it in windows]
         everything = np.concatenate(summaries)  # [windows, names, 4]
         centre = everything.mean(axis=0)
         finest = [
@@ -57,31 +60,32 @@ class Familiarity(nn.Module):
         self.reference = torch.as_tensor(np.concatenate(scaled))
         ordinary = np.quantile(np.concatenate(left_out), ORDINARY, axis=0)
         self.threshold = torch.as_tensor(np.maximum(SLACK * ordinary, 1))
+        slack = SLACK * np.array(finest)[:, 0]
+        values = np.concatenate([it.reshape(-1, len(self.names)) for it in windows])
+        self.lowest = torch.as_tensor(values.min(axis=0) - slack)
+        self.highest = torch.as_tensor(values.max(axis=0) + slack)
 
     def unlike(self, windows: Array) -> list[list[str]]:
         """Name what is unlike training in each of some windows [windows, cycles, names].
 
-        What is not known, NaN, is not known to be alike.
+        It lies further from all training windows than these do from one another, or beyond all
+        their cycles. What is not known, NaN, is not known to be alike.
         """
-        near = _distance(self._scaled(windows), self.reference.numpy()) <= self.threshold.numpy()
-        return self._named(~near)
+        scaled = (_summary(windows) - self.centre.numpy()) / self.spread.numpy()
+        near = _distance(scaled, self.reference.numpy()) <= self.threshold.numpy()
+        return self._named(~near | self._beyond(windows))
 
     def beyond(self, windows: Array) -> list[list[str]]:
-        """Name what lies beyond all training windows, however it changes within the window.
+        """Name what lies beyond all cycles in training, by its mean or last value in each window.
 
-        It is less than `unlike`: it tells another cell or load, not another course of ageing.
+        That tells another cell or load, where `unlike` may tell but another course of ageing.
         """
-        levels = [0, 2]  # mean and last value
-        scaled = self._scaled(windows)[..., levels]
-        reference, slack = self.reference.numpy()[..., levels], self.threshold.numpy()[:, None]
-        within = (scaled >= reference.min(axis=0) - slack) & (
-            scaled <= reference.max(axis=0) + slack
-        )
-        return self._named(~within.all(axis=-1))
+        return self._named(self._beyond(windows))
 
-    def _scaled(self, windows: Array) -> Array:
-        scaled: Array = (_summary(windows) - self.centre.numpy()) / self.spread.numpy()
-        return scaled
+    def _beyond(self, windows: Array) -> NDArray[np.bool_]:
+        levels = np.stack([windows.mean(axis=1), windows[:, -1]])  # [2, windows, names]
+        within = (levels >= self.lowest.numpy()) & (levels <= self.highest.numpy())
+        return np.logical_not(within.all(axis=0))
 
     def _named(self, chosen: NDArray[np.bool_]) -> list[list[str]]:
         return [

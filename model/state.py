@@ -22,7 +22,6 @@ TRAINING = "training cells' rating"
 
 SMALLEST_AH, LARGEST_AH = 1e-6, 1e5  # capacities that a battery can have
 MOST_SOH = 1.3  # no cell delivers more of its rated capacity
-MOST_OF_TRAINING = 1.05  # a cell that delivers more is rated higher than the training cells
 SAME = 0.1  # share by which two measurements of one thing may differ
 JUMP = 0.3  # share of the capacity that no ageing takes from one cycle to the next
 
@@ -64,11 +63,6 @@ class State:
     capacity_ah: Array  # [window]; NaN where it is not known
     current_a: Array  # [window], the load
     is_by_time: bool = False  # capacity and load are told by the training cells' load
-
-    @property
-    def is_larger(self) -> bool:
-        """Whether the capacity is more than a cell rated as the training cells has."""
-        return not self.source and bool(self.known.max() > MOST_OF_TRAINING)
 
 
 # numbers far from any battery's overflow, and are refused as no capacity
@@ -118,8 +112,9 @@ def of(window: Told, given_ah: float | None, training_ah: float, line: Sequence[
 def settled(state: State, beyond: Sequence[str]) -> State:
     """Say whether the training cells' rating may stand in, knowing what is beyond training.
 
-    Where it may not, SOH is not known: `soh` becomes a fraction of the window's largest capacity.
-    Raises WindowError where not even the capacity is known.
+    Where it may not, SOH is not known, and `soh` but a way to the capacity: a fraction of the
+    training cells' rating or, of a larger cell, of the window's largest capacity. Raises
+    WindowError where not even the capacity is known.
     """
     if state.is_by_time and beyond:
         raise WindowError(
@@ -128,8 +123,10 @@ def settled(state: State, beyond: Sequence[str]) -> State:
         )
     if state.source:
         return state
-    if not beyond and not state.is_larger:
+    if not beyond:
         return replace(state, source=TRAINING)
+    if state.known.max() <= MOST_SOH:
+        return state
     most = float(np.nanmax(state.capacity_ah))
     known = state.capacity_ah[np.isfinite(state.capacity_ah)] / most
     return replace(state, soh=_carried(state.capacity_ah / most), known=known, rated_ah=most)

@@ -96,7 +96,7 @@ class Window:
         if isinstance(known, WindowError):  # of a state that is not known nothing is known alike
             return [STATE]
         (names,) = self.forecaster.familiarity.unlike(self.judged(known)[None])
-        return _verdict(known, names)
+        return names
 
     def lack(self) -> str | None:
         """Say which feature cycles lack; None if none."""
@@ -186,14 +186,11 @@ def _of_network(
     forecaster: Forecaster, asked: Sequence[Window], states: Sequence[State]
 ) -> list[Answer]:
     judged = np.stack([it.judged(known) for it, known in zip(asked, states, strict=True)])
-    familiarity = forecaster.familiarity
-    unlike = [
-        _verdict(known, names)
-        for known, names in zip(states, familiarity.unlike(judged), strict=True)
-    ]
+    unlike = forecaster.familiarity.unlike(judged)
+    beyond = forecaster.familiarity.beyond(judged)
     made: dict[int, Answer] = {}
     settled: dict[int, State] = {}
-    for row, (known, names) in enumerate(zip(states, familiarity.beyond(judged), strict=True)):
+    for row, (known, names) in enumerate(zip(states, beyond, strict=True)):
         it = _attempt(state.settled, known, names)
         if isinstance(it, State):
             settled[row] = it
@@ -207,10 +204,6 @@ def _of_network(
         ):
             made[row] = _attempt(asked[row].prediction, known, float(soh), unlike[row])
     return [made[row] for row in range(len(asked))]
-
-
-def _verdict(known: State, unlike: list[str]) -> list[str]:
-    return [*unlike, STATE] if known.is_larger and STATE not in unlike else unlike
 
 
 def _attempt(step: Callable[..., T], *given: object) -> T | WindowError:

@@ -196,6 +196,26 @@ def test_cycles_are_tried_as_json_and_as_csv(page: Page) -> None:
     assert answer.inner_text() == said
 
 
+def test_a_cell_unlike_the_training_cells_is_called_so_on_every_view(page: Page) -> None:
+    page.goto("/")
+    flags = page.locator("tr[data-battery=SRW1] .flag", has_text="unlike training")
+    expect(flags).to_be_visible()
+    expect(page.locator("tr[data-battery=S0003] .flag", has_text="unlike")).to_have_count(0)
+    page.goto("/#/battery/SRW1")
+    expect(page.locator("[data-verdict=unlike]")).to_contain_text("avg current load")
+    page.goto("/#/try")
+    large = {"discharge_capacity": 46.5, "avg_current_load": 50.5}
+    page.get_by_label("Cycles").fill(json.dumps([EXAMPLE_CYCLE | large] * 50))
+    page.get_by_role("button", name="Predict").click()
+    answer = page.locator("#answer")
+    expect(answer).to_contain_text("give the rated capacity")
+    expect(answer.locator("[data-verdict=unlike]")).to_contain_text("avg current load, soh")
+    page.get_by_label("Rated capacity, Ah").fill("50")
+    page.get_by_role("button", name="Predict").click()
+    expect(answer).to_contain_text("by rated capacity ah")
+    expect(answer.locator("[data-verdict=unlike]")).to_contain_text("avg current load")
+
+
 def test_the_model_view_sets_the_model_beside_persistence(page: Page) -> None:
     page.goto("/#/model")
     page.wait_for_selector("[data-drawn=calibration]")
