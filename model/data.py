@@ -47,6 +47,7 @@ class Series:
     capacity_ah: Array  # [cycles], discharge capacity
     soh: Array  # [cycles], a fraction; NaN where there is no ground truth
     age: Array  # [cycles], equivalent full cycles delivered by then; NaN without a rated capacity
+    operating_point: Array  # [cycles], number of the one that a discharge was at
 
 
 @dataclass(frozen=True)
@@ -191,6 +192,9 @@ def _series(battery_id: str, rows: list[tuple[Any, ...]], names: tuple[str, ...]
         capacity_ah=np.array([row[2]["discharge_capacity"] for row in rows], dtype=np.float64),
         soh=np.array([np.nan if row[3] is None else row[3] for row in rows]),
         age=measured([row[2] for row in rows], ["equivalent_full_cycles"])[:, 0],
+        operating_point=np.nan_to_num(
+            measured([row[2] for row in rows], ["operating_point"])[:, 0], nan=1.0
+        ),
     )
 
 
