@@ -41,6 +41,7 @@ def series(generator: np.random.Generator) -> data.Series:
         capacity_ah=2 * soh,
         soh=soh,
         age=np.cumsum(soh),
+        operating_point=np.ones(70),
     )
 
 
@@ -116,6 +117,16 @@ def test_the_interval_of_a_trajectory_widens_and_reaches_beyond_the_data() -> No
     assert (np.diff(half) >= -1e-12).all()
     assert np.isfinite(made.soh).all()
     assert min(made.soh_low) >= 0
+
+
+def test_an_end_of_life_is_the_same_however_far_apart_the_truths_lie() -> None:
+    fade, whole = Fade(), line(170, 0.002)
+    fade.fit([whole, whole])
+    for truths in (np.arange(99), np.array([0, 49, 98])):
+        known = Course(
+            whole.cycle[truths], whole.age[truths], whole.soh[truths], 99, float(whole.age[98])
+        )
+        assert fade.forecast(known, 200).end_of_life == 52
 
 
 def test_truths_at_the_last_operating_point_continue_each_other() -> None:
