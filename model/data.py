@@ -78,6 +78,11 @@ class Series:
         """Equivalent full cycles delivered by then, [cycles]; NaN without a rated capacity."""
         return self._column("equivalent_full_cycles")
 
+    @cached_property
+    def operating_point(self) -> Array:
+        """Number of the operating point that each discharge was at, [cycles]."""
+        return np.nan_to_num(self._column("operating_point"), nan=1.0)
+
     def _column(self, name: str) -> Array:
         return measured(self.cycles, [name])[:, 0]
 

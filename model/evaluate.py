@@ -188,7 +188,6 @@ def trajectories(series: list[Series]) -> dict[str, Any]:
         end = int(below[0]) + 1 if below.size else None
         result[left_out.battery_id] = {
             "end_of_life": end,
-            "power": float(fade.power),
             "origins": {},
         }
         for origin in (it for it in ORIGINS if it + 10 <= len(soh)):

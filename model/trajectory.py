@@ -62,6 +62,7 @@ def forecast(
 ) -> Trajectory:
     """Forecast the SOH of each of the next `horizon` cycles of a battery, as `Fade.forecast`.
 
+    The first of them is `next_soh`, the SOH of the next cycle with its interval, where it is given.
     Raises TooFewCyclesError without a ground truth.
     """
     if len(course.soh) == 0:

@@ -154,7 +154,7 @@ def test_metrics_and_picture(simulated: str, tmp_path: Path) -> None:
         assert set(errors) == {"rmse", "mae", "mape", "r2", "windows"}
         assert errors["windows"] == 50
         assert 0 < errors["mae"] <= errors["rmse"] < 0.2
-    assert report["train"]["S0001"] == {"cycles": 60, "windows": 50}
+    assert report["train"]["S0001"] == {"cycles": 60}
     assert report["config"]["seed"] == 0
     assert "torch" in report["versions"]
     assert (tmp_path / "forecast_S0003.png").read_bytes().startswith(b"\x89PNG")
