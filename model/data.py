@@ -15,9 +15,14 @@ from model.config import MEASURED
 
 Array = NDArray[np.float64]
 
+GROUPS = "select battery_id, battery_group from battery_summary where battery_group is not null"
 QUERY = (Path(__file__).parent / "cycles.sql").read_text(encoding="utf-8")
 
 
+NOT_BUILT = (
+    "there is no cycle_series, or an older one: load recordings with "
+    "`python -m loader PATH`, then build it with `python -m dbt_project build`"
+)
 MOST_NAMED = 20  # batteries in a message
 
 
@@ -47,6 +52,7 @@ class Series:
     capacity_ah: Array  # [cycles], discharge capacity
     soh: Array  # [cycles], a fraction; NaN where there is no ground truth
     age: Array  # [cycles], equivalent full cycles delivered by then; NaN without a rated capacity
+    operating_point: Array  # [cycles], number of the one that a discharge was at
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,37 @@ def read(
     ]
 
 
+def by_group(database: connection) -> dict[str, list[Series]]:
+    """Read every battery whose conditions are known, by these, with what a trajectory needs.
+
+    Raises ModelError before dbt has run.
+    """
+    try:
+        with database, database.cursor() as cursor:
+            cursor.execute(GROUPS)
+            groups = dict(sorted(cursor.fetchall()))
+    except psycopg2.errors.UndefinedTable:
+        raise ModelError(NOT_BUILT) from None
+    found: dict[str, list[Series]] = {}
+    for battery_id, cycles in rows(database, list(groups)).items():
+        if any(row[3] is not None for row in cycles):
+            found.setdefault(groups[battery_id], []).append(_series(battery_id, cycles, ()))
+    return found
+
+
+def elsewhere(groups: dict[str, list[Series]], here: Sequence[Series]) -> list[list[Series]]:
+    """Return the groups without the batteries that are here, simulated or not as these are.
+
+    Groups that are left with a single battery have nothing to compare it with.
+    """
+    names, is_simulated = {it.battery_id for it in here}, here[0].is_simulated
+    kept = [
+        [it for it in those if it.battery_id not in names and it.is_simulated == is_simulated]
+        for those in groups.values()
+    ]
+    return [those for those in kept if len(those) > 1]
+
+
 def rows(database: connection, battery_ids: Sequence[str]) -> dict[str, list[tuple[Any, ...]]]:
     """Read the rows of cycle_series by battery, in the order asked for; raises as `read`."""
     try:
@@ -80,10 +117,7 @@ def rows(database: connection, battery_ids: Sequence[str]) -> dict[str, list[tup
             cursor.execute(QUERY, {"battery_ids": list(battery_ids)})
             found = cursor.fetchall()
     except (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn):
-        raise ModelError(
-            "there is no cycle_series, or an older one: load recordings with "
-            "`python -m loader PATH`, then build it with `python -m dbt_project build`"
-        ) from None
+        raise ModelError(NOT_BUILT) from None
     cycles = {battery_id: list(group) for battery_id, group in groupby(found, lambda row: row[0])}
     missing = [battery_id for battery_id in battery_ids if battery_id not in cycles]
     if missing:
@@ -191,6 +225,9 @@ def _series(battery_id: str, rows: list[tuple[Any, ...]], names: tuple[str, ...]
         capacity_ah=np.array([row[2]["discharge_capacity"] for row in rows], dtype=np.float64),
         soh=np.array([np.nan if row[3] is None else row[3] for row in rows]),
         age=measured([row[2] for row in rows], ["equivalent_full_cycles"])[:, 0],
+        operating_point=np.nan_to_num(
+            measured([row[2] for row in rows], ["operating_point"])[:, 0], nan=1.0
+        ),
     )
 
 

@@ -20,14 +20,12 @@ import torch
 from psycopg2.extensions import connection
 
 import database
-from model import baselines, cards, data, plots, progress, scores, train
+from model import baselines, cards, data, evaluate_trajectories, plots, progress, scores, train
 from model.config import Config
 from model.data import Array, ModelError, Series, Windows
-from model.fade import END_OF_LIFE_SOH, Course, Fade
 from model.model_file import Forecaster
 
 SPECIFIED = ("B0005", "B0006", "B0007", "B0018")
-ORIGINS = (17, 50, 80)  # cycles known when a trajectory is forecast
 GROUPS = "select battery_id, battery_group from battery_summary order by battery_id"
 
 
@@ -66,6 +64,7 @@ def run(batteries: Sequence[str], seeds: int, epochs: int, out: Path) -> None:
     with closing(database.connect()) as server:
         series = {it.battery_id: it for it in data.read(server, batteries)}
         groups = _groups(server)
+        elsewhere = data.elsewhere(data.by_group(server), list(series.values()))
     report: dict[str, Any] = {
         "seeds": seeds,
         "simulated": [it.battery_id for it in series.values() if it.is_simulated],
@@ -82,7 +81,7 @@ def run(batteries: Sequence[str], seeds: int, epochs: int, out: Path) -> None:
             by_label = report[protocol].setdefault(features, {})
             by_label |= {label: done.result()} if protocol == "groups" else done.result()
             step()
-    report["trajectories"] = trajectories(list(series.values()))
+    report["trajectories"] = evaluate_trajectories.left_out(list(series.values()), elsewhere)
     report["public_protocol"] = baselines.public_protocol(
         {name: it.capacity_ah[np.isfinite(it.soh)] for name, it in series.items()}
     )
@@ -174,40 +173,6 @@ def _interval(
             found[f"{kind}_coverage"].append(float((np.abs(error) <= half).mean()))
             found[f"{kind}_width"].append(float(2 * half.mean()))
     return {name: float(np.mean(values)) for name, values in found.items()}
-
-
-def trajectories(series: list[Series]) -> dict[str, Any]:
-    """Leave each battery out; forecast it to its end from each origin with the others' fade."""
-    result: dict[str, Any] = {}
-    for left_out in series:
-        fade = Fade()
-        fade.fit([Course.of(it) for it in series if it is not left_out])
-        soh = left_out.soh[np.isfinite(left_out.soh)]
-        rated_ah = float(np.nanmedian(left_out.capacity_ah / left_out.soh))
-        below = np.flatnonzero(soh < END_OF_LIFE_SOH)
-        end = int(below[0]) + 1 if below.size else None
-        result[left_out.battery_id] = {
-            "end_of_life": end,
-            "power": float(fade.power),
-            "origins": {},
-        }
-        for origin in (it for it in ORIGINS if it + 10 <= len(soh)):
-            course = Course.by_number(soh[:origin])
-            made = fade.forecast(course, len(soh) - origin)
-            error = (np.array(made.soh) - soh[origin:]) * rated_ah
-            low, high = np.array(made.soh_low), np.array(made.soh_high)
-            ahead = fade.forecast(course, 1000).end_of_life
-            predicted = ahead + origin if ahead else None
-            result[left_out.battery_id]["origins"][str(origin)] = {
-                "rmse_ah": float(np.sqrt((error**2).mean())),
-                "coverage": float(((low <= soh[origin:]) & (soh[origin:] <= high)).mean()),
-                "end_of_life": predicted,
-                "rul_error": predicted - end if predicted and end and end > origin else None,
-                "relative_error": abs(predicted - end) / end
-                if predicted and end and end > origin
-                else None,
-            }
-    return result
 
 
 def _groups(server: connection) -> dict[str, list[Series]]:

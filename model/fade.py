@@ -1,25 +1,24 @@
-"""Many cycles ahead: the training batteries' mean fade from the same age on, at their own pace.
+"""Many cycles ahead: the training batteries' mean fade from the same age on, at the battery's pace.
 
-The pace is (own fade so far ÷ theirs at that age) to a power between 0, all fade alike, and 1, this
-battery's past says it all. The power is chosen by leaving training batteries out.
+Age is counted in full cycles of the battery as it is: charge delivered ÷ capacity then, which is 1
+for a full discharge and less for a random walk.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from model import pace
 from model.data import Array, Series
+from model.pace import Library, Past
 
 END_OF_LIFE_SOH = 0.7
-LENGTH = 2000  # cycles that the curve is kept for
-ANCHOR = 5  # cycles whose median is a battery's state: one regenerated cycle does not move it
-LAG = ANCHOR // 2  # cycles by which that median is behind: a straight fade must go straight on
-TAIL = 50  # cycles whose mean fade goes on after the last training battery has ended
-BAND = 10  # neighbouring horizons that share a half-width
-POWERS = np.arange(0, 1.01, 0.05)
-ORIGINS = range(15, 101, 5)  # ages from which training batteries are forecast to choose the power
+FEWEST = 10  # ground truths that tell a course
+RECENT = 50  # cycles by which a battery's present age per cycle is told
+LEAST_SOH = 1e-3  # whose logarithm stands for that of a dead battery
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,17 @@ class Course:
 
     @classmethod
     def of(cls, series: Series) -> "Course":
-        """Return all of a battery's course."""
+        """Return all of a battery's course, at the last operating point with FEWEST truths.
+
+        Between operating points SOH jumps with load and temperature. Where none has so many, it is
+        that of the last truth.
+        """
         known = np.isfinite(series.soh)
+        point = series.operating_point
+        points, counts = np.unique(point[known], return_counts=True)
+        enough = known & np.isin(point, points[counts >= FEWEST])
+        if known.any():
+            known &= point == point[enough if enough.any() else known][-1]
         return cls(
             cycle=series.cycle_index[known].astype(float),
             age=series.age[known],
@@ -50,10 +58,22 @@ class Course:
         cycle = np.arange(1.0, len(soh) + 1)
         return cls(cycle, np.cumsum(soh), soh, len(soh), float(soh.sum()))
 
-    def by_cycle(self) -> Array:
-        """SOH of every cycle from the first ground truth on, the last one known."""
-        lasts = np.diff(np.append(self.cycle, self.last_cycle + 1)).astype(int)
-        return np.repeat(self.soh, lasts)
+    def past(self) -> Past:
+        """Return the truths by age in full cycles of the battery as it was."""
+        soh = np.maximum(self.soh, LEAST_SOH)
+        between: Array = (soh + np.append(soh[:1], soh[:-1])) / 2
+        return Past(np.cumsum(np.diff(self.age, prepend=0) / between), np.log(soh))
+
+    def ages(self, past: Past, horizon: int) -> Array:
+        """Age after each of the next cycles [horizon], full cycles, at the present pace."""
+        soh = max(float(self.soh[-1]), LEAST_SOH)
+        now = float(past.at[-1]) + (self.last_age - float(self.age[-1])) / soh
+        older = np.flatnonzero(self.cycle <= self.last_cycle - RECENT)
+        cycle = float(self.cycle[older[-1]]) if older.size else 0.0
+        at = float(past.at[older[-1]]) if older.size else 0.0
+        per_cycle = (now - at) / (self.last_cycle - cycle)
+        ages: Array = now + per_cycle * np.arange(1.0, horizon + 1)
+        return ages
 
 
 @dataclass(frozen=True)
@@ -81,135 +101,98 @@ class Trajectory:
 class Fade(nn.Module):
     """The training batteries' mean fade, and how far forecasts made with it were off."""
 
-    increments: Tensor
-    faded: Tensor
-    power: Tensor
-    half_width: Tensor
+    rate: Tensor  # [full cycles + 1], `Library.rate`
+    spread: Tensor  # `Library.spread`
+    evidence: Tensor  # [powers], of all batteries left out
+    memory: Tensor  # share of a first step's error that is left a full cycle later
+    width: Tensor  # [2, bands], 90 % half-width in scales of error; the second of young batteries
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("increments", "faded", "half_width"):
-            self.register_buffer(name, torch.zeros(LENGTH, dtype=torch.float64))
-        self.register_buffer("power", torch.zeros((), dtype=torch.float64))
+        for name, sizes in (
+            ("rate", (1,)),
+            ("spread", ()),
+            ("evidence", pace.POWERS.shape),
+            ("memory", ()),
+            ("width", (2, *pace.BANDS.shape)),
+        ):
+            self.register_buffer(name, torch.zeros(sizes, dtype=torch.float64))
 
-    def fit(self, batteries: list[Course], groups: list[str] | None = None) -> None:
-        """Learn from two or more training batteries; `groups` names the conditions of each."""
-        self._fit([it.by_cycle() for it in batteries])
+    def fit(
+        self,
+        batteries: list[Course],
+        groups: list[str] | None = None,
+        elsewhere: Sequence[list[Course]] = (),
+    ) -> None:
+        """Learn from two or more training batteries.
 
-    def _fit(self, batteries: list[Array]) -> None:
-        power = _power(batteries)
-        increments, faded = _mean_curve(batteries)
-        errors = _left_out_errors(batteries, power)
-        self.increments, self.faded = torch.as_tensor(increments), torch.as_tensor(faded)
-        self.power = torch.tensor(power, dtype=torch.float64)
-        # batteries too short for any forecast leave only their whole range to go by
-        widths = _half_widths(errors) if any(errors) else np.full(LENGTH, np.ptp(batteries[0]))
-        self.half_width = torch.as_tensor(widths)
+        Each is left out once, to learn how much of a pace lasts and how wide an interval must be;
+        with `groups`, the conditions of each, together with all of its group: for batteries to be
+        met under others. `elsewhere` has groups of other kinds: what they fade like is not taken
+        over, but they too tell how much of a pace lasts.
+        """
+        pasts = [it.past() for it in batteries]
+        library = Library.of(pasts)
+        found = _each_left_out(pasts, groups)
+        others = []
+        for kin in elsewhere:
+            others += _each_left_out([it.past() for it in kin if len(it.soh) >= FEWEST])
+        by_battery = [it.evidence(past) for past, it in found + others]
+        evidence = np.sum(by_battery, axis=0) if by_battery else np.zeros(len(pace.POWERS))
+        misses = [
+            pace.misses(past.origins(), it, evidence - own)
+            for (past, it), own in zip(found + others, by_battery, strict=True)
+        ]
+        births = [pace.misses(past.birth(), it, evidence) for past, it in found + others]
+        for name, value in (
+            ("rate", library.rate),
+            ("spread", library.spread),
+            ("evidence", evidence),
+            ("memory", pace.memory(misses)),
+            ("width", (pace.widths(misses[: len(found)]), pace.widths(births))),
+        ):
+            setattr(self, name, torch.as_tensor(np.array(value), dtype=torch.float64))
 
     def forecast(
         self, course: Course, horizon: int, next_soh: tuple[float, float, float] | None = None
     ) -> Trajectory:
         """Forecast the SOH of each of the next `horizon` cycles of a battery.
 
-        `next_soh` is the SOH of the next cycle with its 90 % interval, where it is known better.
+        `next_soh` is the SOH of the next cycle with its 90 % interval, where it is known better:
+        the first step is that, and what it differs by dies out as first errors did in training.
         """
-        soh = course.by_cycle()
-        path = _continue(
-            soh, horizon, self.increments.numpy(), self.faded.numpy(), float(self.power)
-        )
-        widths = self.half_width.numpy()
-        half = widths[np.minimum(np.arange(horizon), len(widths) - 1)]
-        low, high = np.maximum(path - half, 0), path + half
+        library = Library(self.rate.numpy(), float(self.spread))
+        past = course.past()
+        since, state = past.state
+        at = course.ages(past, horizon)
+        fall = library.pace(past, self.evidence.numpy()) * library.fall(since, at)
+        path = state - fall
+        ahead = np.log2(np.maximum(at - since, pace.BANDS[0]))
+        width = np.interp(ahead, np.log2(pace.BANDS), self.width.numpy()[int(past.is_young)])
+        half = np.maximum.accumulate(width * (library.spread + np.abs(fall)))
+        low, high = path - half, path + half
+        if next_soh:
+            told = np.log(np.maximum(next_soh, LEAST_SOH))
+            left = float(self.memory) ** (at - at[0])  # of what the first step differs by
+            path = path + (told[0] - path[0]) * left
+            fresh = half * np.sqrt(1 - left**2)
+            low = path - np.hypot(fresh, (told[0] - told[1]) * left)
+            high = path + np.hypot(fresh, (told[2] - told[0]) * left)
+        soh, soh_low, soh_high = np.exp(path), np.exp(low), np.exp(high)
         return Trajectory(
-            soh=np.maximum(path, 0).tolist(),
-            soh_low=low.tolist(),
-            soh_high=high.tolist(),
-            end_of_life=_crossing(path),
-            end_of_life_low=_crossing(low),
-            end_of_life_high=_crossing(high),
+            soh=soh.tolist(),
+            soh_low=soh_low.tolist(),
+            soh_high=soh_high.tolist(),
+            end_of_life=_crossing(soh),
+            end_of_life_low=_crossing(soh_low),
+            end_of_life_high=_crossing(soh_high),
         )
 
 
-def _mean_curve(batteries: list[Array]) -> tuple[Array, Array]:
-    """Mean change per cycle by age, and mean fade since the start; both [LENGTH].
-
-    Changes are averaged, not levels: a battery that ends early leaves no step.
-    """
-    longest = min(max(map(len, batteries)), LENGTH)
-    changes = np.full((len(batteries), longest), np.nan)
-    fades = np.full((len(batteries), longest), np.nan)
-    for row, soh in enumerate(batteries):
-        state = _state(soh[:longest])
-        changes[row, 1 : len(state)] = np.diff(state)
-        fades[row, : len(state)] = np.median(soh[:ANCHOR]) - state
-    increments = np.zeros(LENGTH)
-    increments[1:longest] = np.nanmean(changes[:, 1:], axis=0)
-    increments[longest:] = np.nanmean(changes[:, max(1, longest - TAIL) :])
-    faded = np.zeros(LENGTH)
-    faded[:longest] = np.nanmean(fades, axis=0)
-    faded[longest:] = faded[longest - 1] - np.cumsum(increments[longest:])
-    return increments, faded
-
-
-def _state(soh: Array) -> Array:
-    """Trailing median over ANCHOR cycles, [cycles] to [cycles]."""
-    return np.array([np.median(soh[max(0, k + 1 - ANCHOR) : k + 1]) for k in range(len(soh))])
-
-
-def _continue(soh: Array, horizon: int, increments: Array, faded: Array, power: float) -> Array:
-    age = len(soh)
-    now = float(np.median(soh[-ANCHOR:]))
-    own = max(float(np.median(soh[:ANCHOR])) - now, 0.0)
-    pace = np.clip(own / max(faded[min(age, LENGTH) - 1], 1e-6), 0.1, 10.0) ** power
-    ages = np.minimum(np.arange(age, age + horizon + LAG), LENGTH - 1)
-    path: Array = now + pace * np.cumsum(increments[ages])
-    return path[LAG:]
-
-
-def _left_out_errors(batteries: list[Array], power: float) -> list[list[Array]]:
-    """Errors of forecasts to each battery's end from the others' curve, by battery and origin."""
-    errors = []
-    for left_out, soh in enumerate(batteries):
-        curve = _mean_curve([it for row, it in enumerate(batteries) if row != left_out])
-        errors.append(
-            [
-                _continue(soh[:origin], len(soh) - origin, *curve, power) - soh[origin:]
-                for origin in ORIGINS
-                if origin + 10 <= len(soh)
-            ]
-        )
-    return errors
-
-
-def _power(batteries: list[Array]) -> float:
-    """Mean of the powers, each weighted by how well it forecast the batteries left out.
-
-    The weights are a posterior: flat prior, Gaussian errors of unknown spread, and one effective
-    observation per battery, since errors within a battery are near copies of each other.
-    """
-    squares = []
-    for power in POWERS:
-        by_battery = [it for it in _left_out_errors(batteries, float(power)) if it]
-        if not by_battery:  # all too short to be forecast: the middle of the range
-            return 0.5
-        squares.append(np.mean([np.mean([(error**2).mean() for error in it]) for it in by_battery]))
-    # no forecast is better than a cycler's resolution, 0.01 % of SOH
-    weights = (np.array(squares) + 1e-8) ** (-len(batteries) / 2)
-    return float(weights @ POWERS / weights.sum())
-
-
-def _half_widths(by_battery: list[list[Array]]) -> Array:
-    """90 % half-width by horizon [LENGTH]: never narrowing, past the data that of a random walk."""
-    errors = [error for it in by_battery for error in it]
-    horizon = np.concatenate([np.arange(1, len(error) + 1) for error in errors])
-    size = np.abs(np.concatenate(errors))
-    longest = min(int(horizon.max()), LENGTH)
-    widths = np.array(
-        [np.quantile(size[np.abs(horizon - it) <= BAND], 0.9) for it in range(1, longest + 1)]
-    )
-    widths = np.maximum.accumulate(widths)
-    beyond = widths[-1] * np.sqrt(np.arange(longest + 1, LENGTH + 1) / longest)
-    return np.concatenate([widths, beyond])
+def _each_left_out(
+    pasts: list[Past], groups: list[str] | None = None
+) -> list[tuple[Past, Library]]:
+    return pace.left_out(pasts, groups or [str(row) for row in range(len(pasts))])
 
 
 def _crossing(path: Array) -> int | None:

@@ -6,11 +6,12 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ def run(config: Config, out: Path) -> None:
     with closing(database.connect()) as server:
         train = data.read(server, config.train, config.measured)
         test = data.read(server, config.test, config.measured)
+        elsewhere = data.elsewhere(data.by_group(server), [*train, *test])
     training = [data.windows(series, config.window) for series in train]
     testing = [data.windows(series, config.window) for series in test]
     for series in (*train, *test):
@@ -72,13 +74,13 @@ def run(config: Config, out: Path) -> None:
     tail = "" if config.preset == "spec" else f"_{config.preset}"
     path, metrics = out / f"model{tail}.pth", out / f"metrics{tail}.json"
     pictures = [out / f"forecast_{series.battery_id}{tail}.png" for series in test]
-    made_from = _fingerprint(config, [*train, *test])
+    made_from = _fingerprint(config, [*train, *test, *chain.from_iterable(elsewhere)])
     if all(it.exists() for it in (metrics, *pictures)) and _made_from(path) == made_from:
         print(f"nothing to do: {path} was made from the same cycles, knobs and code")
         _tell(json.loads(metrics.read_text(encoding="utf-8")))
         return
 
-    made = fit(config, train)
+    made = fit(config, train, elsewhere=elsewhere)
     predictions = [made.network.run(windows.inputs, windows.last_soh) for windows in testing]
     tested = {
         series.battery_id: {
@@ -147,7 +149,7 @@ def _fingerprint(config: Config, series: list[Series]) -> str:
     digest.update(f"{version('torch')} {version('numpy')}".encode())
     for it in series:
         digest.update(f"{it.battery_id} {it.is_simulated}".encode())
-        for values in (it.measured, it.rests, it.capacity_ah, it.soh):
+        for values in (it.measured, it.rests, it.capacity_ah, it.soh, it.age, it.operating_point):
             digest.update(values.tobytes())
     return digest.hexdigest()
 
@@ -178,11 +180,17 @@ def _refuse_leaks(
         )
 
 
-def fit(config: Config, train: list[Series], choice_seeds: int = CHOICE_SEEDS) -> Forecaster:
-    """Make a forecaster from the training batteries, and from no others.
+def fit(
+    config: Config,
+    train: list[Series],
+    choice_seeds: int = CHOICE_SEEDS,
+    elsewhere: Sequence[list[Series]] = (),
+) -> Forecaster:
+    """Make a forecaster from the training batteries.
 
     Each of them is left out once: the epochs are chosen by, and the interval measured on, cells
-    that the network did not see.
+    that the network did not see. Of the groups of batteries `elsewhere` only the fade learns, and
+    only how much of a battery's pace lasts.
     """
     training = [data.windows(series, config.window) for series in train]
     epochs, residuals = choose_epochs(config, training, choice_seeds)
@@ -190,7 +198,10 @@ def fit(config: Config, train: list[Series], choice_seeds: int = CHOICE_SEEDS) -
     made.network, curve = fit_network(replace(config, epochs=epochs), training)
     made.interval.fit(residuals)
     made.familiarity.fit(train, config.window)
-    made.fade.fit([Course.of(series) for series in train])
+    made.fade.fit(
+        [Course.of(series) for series in train],
+        elsewhere=[[Course.of(series) for series in kin] for kin in elsewhere],
+    )
     made.learn_capacity(train)
     made.card = card(config, epochs, residuals, curve)
     return made.eval()

@@ -32,6 +32,7 @@ def series(soh: list[float], battery_id: str = "B1") -> Series:
         capacity_ah=np.array(soh) * 2,
         soh=np.array(soh),
         age=np.nancumsum(soh),
+        operating_point=np.ones(cycles),
     )
 
 
