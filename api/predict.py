@@ -70,9 +70,9 @@ async def predict(
 ) -> WindowAnswer:
     """Predict capacity and state of health of the cycle after the posted ones, oldest first.
 
-    As many cycles as `GET /model` calls window make one, 50 by default; of more the last count. With
-    a fleet model 5 are enough: it answers for shorter windows, and for cells unlike those that the
-    other networks learned from.
+    As many cycles as `GET /model` calls window make one, 50 by default; of more the last count.
+    With a fleet model 5 are enough: it answers for shorter windows, and for cells unlike those that
+    the other networks learned from.
     With neither `soh_target` in the cycles nor `rated_capacity_ah`, SOH is told only of cells like
     the training cells. What no number can be told of is refused, with what to send.
     """

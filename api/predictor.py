@@ -54,10 +54,11 @@ class Loaded:
         self, battery: Mapping[str, Any], horizon: int, next_cycle: Prediction | None
     ) -> Trajectory:
         """Forecast a battery, a row of battery_history, going on from its next cycle where due."""
-        told = next_cycle.next_soh if next_cycle and forecast.is_due(course(battery)) else None
+        is_due = next_cycle and forecast.is_due(course(battery))
+        told = next_cycle.going_on if next_cycle and is_due else ()
         known = (battery[name] for name in COURSE)
         plain = (tuple(it) if isinstance(it, list) else it for it in known)
-        return self.kept(*plain, horizon, told)
+        return self.kept(*plain, horizon, *told)
 
     def origin(self, battery: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return what an answer says of where it comes from: this model and, it may be, a battery.
@@ -209,9 +210,8 @@ def course(battery: Mapping[str, Any]) -> Course:
 
 
 def _trajectory(model: Model, *asked: Any) -> Trajectory:
-    *known, horizon, next_soh = asked
-    its = course(dict(zip(COURSE, known, strict=True)))
-    return forecast.forecast(model, its, horizon, next_soh)
+    known, others = asked[: len(COURSE)], asked[len(COURSE) :]
+    return forecast.forecast(model, course(dict(zip(COURSE, known, strict=True))), *others)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+TRAJECTORIES = ("fade", "persistence", "line")
 METHODS = ("network", "persistence", "drift", "ridge", "boosting")
 
 
@@ -35,7 +36,7 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
         "# Model card",
         "",
         "What it forecasts: the state of health (SOH, discharge capacity ÷ rated capacity) of the "
-        "next cycle, from the 50 cycles before it, or from 5 by `fleet`. Trained on some batteries, "
+        "next cycle, from the 50 cycles before, or from 5 by `fleet`. Trained on some batteries, "
         "measured on others; epochs, intervals and scaling come from training batteries alone.",
         *(["", "**The cells are SIMULATED, not measured.**"] if report["simulated"] else []),
         "",
@@ -66,12 +67,17 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
         yield from _scores({f"{features}, {group}": it for group, it in groups.items()})
         yield ""
     yield from ("## Many cycles ahead (battery left out)", "")
-    yield "| battery | from cycle | RMSE, Ah | coverage | end of life | measured | error, cycles |"
-    yield "|---|---|---|---|---|---|---|"
+    yield (
+        "| battery | from | RMSE, Ah | persistence | line | coverage | end of life | measured "
+        "| error, cycles |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|"
     for battery_id, it in report["trajectories"].items():
         for origin, found in it["origins"].items():
             yield (
-                f"| {battery_id} | {origin} | {found['rmse_ah']:.4f} | {found['coverage']:.2f} "
+                f"| {battery_id} | {origin} | "
+                + "".join(f"{found['rmse_ah'][name]:.4f} | " for name in TRAJECTORIES)
+                + f"{found['coverage']:.2f} "
                 f"| {found['end_of_life'] or 'not reached'} | {it['end_of_life'] or 'censored'} "
                 f"| {'' if found['rul_error'] is None else found['rul_error']} |"
             )

@@ -1,5 +1,6 @@
 """Reads cycle_series, and cuts a battery's cycles into windows and what follows them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,12 +18,14 @@ from model.config import MEASURED
 
 Array = NDArray[np.float64]
 
+GROUPS = "select battery_id, battery_group from battery_summary where battery_group is not null"
 QUERY = (Path(__file__).parent / "cycles.sql").read_text(encoding="utf-8")
 
 
 GROUPS = """select battery_id, coalesce(battery_group, battery_id) from battery_summary
 where cycles > 0 order by battery_id"""
 
+MOST_READ = 100  # batteries beside those to learn from
 MOST_NAMED = 20  # batteries in a message
 
 
@@ -109,6 +112,34 @@ def read(
         _series(battery_id, found, tuple(names))
         for battery_id, found in rows(database, battery_ids).items()
     ]
+
+
+def by_group(database: connection) -> dict[str, list[Series]]:
+    """Read batteries whose conditions are known, by these: of a fleet the first `MOST_READ`.
+
+    Raises ModelError before dbt has run.
+    """
+    named = groups(database)
+    kinds = Counter(named.values())
+    kin = [it for it in named if kinds[named[it]] > 1][:MOST_READ]
+    found: dict[str, list[Series]] = {}
+    for series in read(database, kin, ()):
+        if np.isfinite(series.soh).any():
+            found.setdefault(named[series.battery_id], []).append(series)
+    return found
+
+
+def elsewhere(groups: dict[str, list[Series]], here: Sequence[Series]) -> list[list[Series]]:
+    """Return the groups without the batteries that are here, simulated or not as these are.
+
+    Groups that are left with a single battery have nothing to compare it with.
+    """
+    names, is_simulated = {it.battery_id for it in here}, here[0].is_simulated
+    kept = [
+        [it for it in those if it.battery_id not in names and it.is_simulated == is_simulated]
+        for those in groups.values()
+    ]
+    return [those for those in kept if len(those) > 1]
 
 
 def rows(database: connection, battery_ids: Sequence[str]) -> dict[str, list[tuple[Any, ...]]]:

@@ -19,10 +19,19 @@ import numpy as np
 import torch
 
 import database
-from model import baselines, cards, data, evaluate_cycle, evaluate_fleet, fit_fleet, plots, progress
+from model import (
+    baselines,
+    cards,
+    data,
+    evaluate_cycle,
+    evaluate_fleet,
+    evaluate_trajectories,
+    fit_fleet,
+    plots,
+    progress,
+)
 from model.config import MEASURED, Config
 from model.data import ModelError, Series
-from model.fade import END_OF_LIFE_SOH, Course, Fade
 
 SPECIFIED = ("B0005", "B0006", "B0007", "B0018")
 FLEET_SEEDS = 3
@@ -66,6 +75,7 @@ def run(batteries: Sequence[str], seeds: int, epochs: int, out: Path) -> None:
     with closing(database.connect()) as server:
         series = {it.battery_id: it for it in data.read(server, batteries)}
         groups = data.groups(server)
+        elsewhere = data.elsewhere(data.by_group(server), list(series.values()))
         loaded = data.read(server, list(groups), ())
         whole = data.read(server, [it for it in groups if it in _whole(loaded)])
     report: dict[str, Any] = {
@@ -90,7 +100,7 @@ def run(batteries: Sequence[str], seeds: int, epochs: int, out: Path) -> None:
                 by_label[label] = done.result()
             step()
     report["fleet"] = evaluate_fleet.summary(report["fleet"])
-    report["trajectories"] = trajectories(list(series.values()))
+    report["trajectories"] = evaluate_trajectories.left_out(list(series.values()), elsewhere)
     report["public_protocol"] = baselines.public_protocol(
         {name: it.capacity_ah[np.isfinite(it.soh)] for name, it in series.items()}
     )
@@ -139,8 +149,8 @@ def _fleet_jobs(
     able = []
     for it in loaded:
         try:
-            fit_fleet.battery(it, base.window)
-            able.append(it)
+            if fit_fleet.battery(it, base.window).windows:
+                able.append(it)
         except ModelError as error:
             print(f"not in the groups of conditions of fleet: {error}")
     together = by_group(able, groups)
@@ -174,39 +184,6 @@ def _jobs(
         for name in batteries:
             others = [it for it in series.values() if it.battery_id != name]
             yield ("left_out", features, name), measure, (config, others, [series[name]], 1)
-
-
-def trajectories(series: list[Series]) -> dict[str, Any]:
-    """Leave each battery out; forecast it to its end from each origin with the others' fade."""
-    result: dict[str, Any] = {}
-    for left_out in series:
-        fade = Fade()
-        fade.fit([Course.of(it) for it in series if it is not left_out])
-        soh = left_out.soh[np.isfinite(left_out.soh)]
-        rated_ah = float(np.nanmedian(left_out.capacity_ah / left_out.soh))
-        below = np.flatnonzero(soh < END_OF_LIFE_SOH)
-        end = int(below[0]) + 1 if below.size else None
-        result[left_out.battery_id] = {
-            "end_of_life": end,
-            "origins": {},
-        }
-        for origin in (it for it in ORIGINS if it + 10 <= len(soh)):
-            course = Course.by_number(soh[:origin])
-            made = fade.forecast(course, len(soh) - origin)
-            error = (np.array(made.soh) - soh[origin:]) * rated_ah
-            low, high = np.array(made.soh_low), np.array(made.soh_high)
-            ahead = fade.forecast(course, 1000).end_of_life
-            predicted = ahead + origin if ahead else None
-            result[left_out.battery_id]["origins"][str(origin)] = {
-                "rmse_ah": float(np.sqrt((error**2).mean())),
-                "coverage": float(((low <= soh[origin:]) & (soh[origin:] <= high)).mean()),
-                "end_of_life": predicted,
-                "rul_error": predicted - end if predicted and end and end > origin else None,
-                "relative_error": abs(predicted - end) / end
-                if predicted and end and end > origin
-                else None,
-            }
-    return result
 
 
 if __name__ == "__main__":

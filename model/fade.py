@@ -134,7 +134,9 @@ class Fade(nn.Module):
         pasts = [it.past() for it in batteries]
         library = Library.of(pasts)
         found = _each_left_out(pasts, groups)
-        others = [it for kin in elsewhere for it in _each_left_out([c.past() for c in kin])]
+        others = []
+        for kin in elsewhere:
+            others += _each_left_out([it.past() for it in kin if len(it.soh) >= FEWEST])
         by_battery = [it.evidence(past) for past, it in found + others]
         evidence = np.sum(by_battery, axis=0) if by_battery else np.zeros(len(pace.POWERS))
         misses = [

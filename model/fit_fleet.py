@@ -43,7 +43,7 @@ def battery(series: Series, window: int, group: str = "") -> Battery:
     """Cut a battery's cycles into windows of `fleet.SHORTEST` to `window` cycles.
 
     Left out are windows whose last cycle or the next has no ground truth, or whose next cycle is at
-    a new operating point. Raises TooFewCyclesError where none is left.
+    a new operating point. Raises TooFewCyclesError without two ground truths.
     """
     cycles, capacity = series.cycles, fleet.truth(series.cycles)
     windows = []
@@ -55,10 +55,10 @@ def battery(series: Series, window: int, group: str = "") -> Battery:
                 came = capacity[end] / capacity[rows][seen.last] - 1
                 change = np.append(seen.change[:-1], came / seen.spread[-1])
                 windows.append(replace(seen, change=change))
-    if not windows:
+    if np.isfinite(capacity).sum() < 2:
         raise TooFewCyclesError(
-            f"{series.battery_id} has too few cycles: {fleet.SHORTEST + 1} in a row with ground "
-            f"truth at one operating point are needed, of {len(cycles)}"
+            f"{series.battery_id} has too few cycles: two with ground truth are needed, of "
+            f"{len(cycles)}"
         )
     return Battery(series.battery_id, group, windows, points(cycles))
 
@@ -82,7 +82,15 @@ def points(cycles: Cycles) -> list[Point]:
 
 def fit(config: Config, train: Sequence[Series], groups: Mapping[str, str]) -> FleetForecaster:
     """Make a forecaster from the training batteries, and from no others; raises ModelError."""
-    batteries = [battery(it, config.window, groups.get(it.battery_id, "")) for it in train]
+    named = [groups.get(it.battery_id, it.battery_id) for it in train]
+    everyone = [battery(it, config.window, group) for it, group in zip(train, named, strict=True)]
+    # those whose ground truths lie far apart tell of fades and levels, not of the next cycle
+    batteries = [it for it in everyone if it.windows]
+    if len(batteries) < 2:
+        raise TooFewCyclesError(
+            f"{len(batteries)} of the batteries to train on have {fleet.SHORTEST + 1} cycles in a "
+            "row with ground truth at one operating point: two or more are needed"
+        )
     every = config.epochs or CHECK_EVERY
     longest = replace(config, epochs=config.epochs or MOST_EPOCHS)
     said: dict[str, list[list[Array]]] = {}  # by battery left out and checkpoint: outputs
@@ -106,10 +114,10 @@ def fit(config: Config, train: Sequence[Series], groups: Mapping[str, str]) -> F
     made.network.gate = torch.tensor([pull, share], dtype=torch.float64)
     made.interval.fit([errors(it, outputs[it.battery_id], pull, share) for it in batteries])
     made.levels.fit(
-        [point for it in batteries for point in it.points],
-        [it.group for it in batteries for _ in it.points],
+        [point for it in everyone for point in it.points],
+        [it.group for it in everyone for _ in it.points],
     )
-    made.learn_batteries(train, fleet.SHORTEST)
+    made.learn_batteries(train, fleet.SHORTEST, named)
     made.card = {
         "epochs": epochs,
         "left_out_ratio": _ratio(batteries, outputs, pull, share),

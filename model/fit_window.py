@@ -22,8 +22,16 @@ CHECK_EVERY = 5  # epochs between two looks at the battery left out
 CHOICE_SEEDS = 3  # networks whose mean error the choice is made by
 
 
-def fit(config: Config, train: Sequence[Series], choice_seeds: int = CHOICE_SEEDS) -> Forecaster:
-    """Make a forecaster from the training batteries, and from no others."""
+def fit(
+    config: Config,
+    train: Sequence[Series],
+    choice_seeds: int = CHOICE_SEEDS,
+    elsewhere: Sequence[Sequence[Series]] = (),
+) -> Forecaster:
+    """Make a forecaster from the training batteries.
+
+    Of the groups of batteries `elsewhere` only the fade learns, how much of a pace lasts.
+    """
     training = [data.windows(series, config.window) for series in train]
     epochs, residuals = choose_epochs(config, training, choice_seeds)
     made = Forecaster(config)
@@ -34,7 +42,7 @@ def fit(config: Config, train: Sequence[Series], choice_seeds: int = CHOICE_SEED
             for error, it, series in zip(residuals, training, train, strict=True)
         ]
     )
-    made.learn_batteries(train, config.window)
+    made.learn_batteries(train, config.window, elsewhere=elsewhere)
     made.card = {
         "epochs": epochs,
         "left_out_rmse": float(np.sqrt((np.concatenate(residuals) ** 2).mean())),

@@ -45,10 +45,23 @@ class Trained(nn.Module):
         self.fade = Fade()
         self.register_buffer("rated_capacity_ah", torch.ones((), dtype=torch.float64))
 
-    def learn_batteries(self, training: Sequence[Series], judged_cycles: int) -> None:
-        """Learn what the training batteries are like: their windows, their fade, their rating."""
+    def learn_batteries(
+        self,
+        training: Sequence[Series],
+        judged_cycles: int,
+        groups: Sequence[str] | None = None,
+        elsewhere: Sequence[Sequence[Series]] = (),
+    ) -> None:
+        """Learn what the training batteries are like: their windows, their fade, their rating.
+
+        Of the groups of batteries `elsewhere` the fade learns how much of a pace lasts, no more.
+        """
         self.familiarity.fit(training, judged_cycles)
-        self.fade.fit([Course.of(series) for series in training])
+        self.fade.fit(
+            [Course.of(series) for series in training],
+            None if groups is None else list(groups),
+            elsewhere=[[Course.of(series) for series in kin] for kin in elsewhere],
+        )
         self.learn_capacity(training)
 
     def learn_capacity(self, training: Sequence[Series]) -> None:

@@ -106,7 +106,7 @@ def after(
         model_version=model.version,
         last_soh=float(course.soh[-1]),
         trajectory=forecast.forecast(
-            model, course, horizon, next_cycle.next_soh if next_cycle else None
+            model, course, horizon, *(next_cycle.going_on if next_cycle else ())
         ),
         next_cycle=next_cycle,
         hours_per_cycle=hours_per_cycle,

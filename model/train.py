@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,7 @@ def run(config: Config, out: Path) -> None:
         train = data.read(server, config.train, config.measured)
         test = data.read(server, config.test, config.measured)
         groups = data.groups(server)
+        elsewhere = data.elsewhere(data.by_group(server), [*train, *test])
     for series in (*train, *test):
         if lacking := int(np.isnan(series.measured).any(axis=1).sum()):
             print(f"{series.battery_id}: {lacking} cycles lack a feature: no window holds them")
@@ -121,7 +122,7 @@ def run(config: Config, out: Path) -> None:
     tail = "" if config.preset == "spec" else f"_{config.preset}"
     path, metrics = out / f"model{tail}.pth", out / f"metrics{tail}.json"
     pictures = [out / f"forecast_{series.battery_id}{tail}.png" for series in test]
-    made_from = _fingerprint(config, [*train, *test])
+    made_from = _fingerprint(config, [*train, *test, *chain.from_iterable(elsewhere)])
     if all(it.exists() for it in (metrics, *pictures)) and _made_from(path) == made_from:
         print(f"nothing to do: {path} was made from the same cycles, knobs and code")
         _tell(json.loads(metrics.read_text(encoding="utf-8")))
@@ -131,7 +132,11 @@ def run(config: Config, out: Path) -> None:
     if not is_fleet:
         for series in test:  # before the long work
             data.windows(series, config.window)
-    made = fit_fleet.fit(config, train, groups) if is_fleet else fit_window.fit(config, train)
+    made = (
+        fit_fleet.fit(config, train, groups)
+        if is_fleet
+        else fit_window.fit(config, train, elsewhere=elsewhere)
+    )
     tested = [_test(made, series) for series in test]
     simulated = [series.battery_id for series in (*train, *test) if series.is_simulated]
     made.card |= {

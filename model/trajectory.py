@@ -59,15 +59,17 @@ def forecast(
     course: Course,
     horizon: int,
     next_soh: tuple[float, float, float] | None = None,
+    features: str = "fleet",
 ) -> Trajectory:
     """Forecast the SOH of each of the next `horizon` cycles of a battery, as `Fade.forecast`.
 
-    The first of them is `next_soh`, the SOH of the next cycle with its interval, where it is given.
-    Raises TooFewCyclesError without a ground truth.
+    They go on as the batteries fade that the network learned from which tells the next cycle: it is
+    named by its features. Raises TooFewCyclesError without a ground truth.
     """
     if len(course.soh) == 0:
         raise TooFewCyclesError("no cycle with a known state of health: one at least is needed")
-    return model.spec.fade.forecast(course, horizon, next_soh)
+    by = model.fleet if model.fleet and features == "fleet" else model.spec
+    return by.fade.forecast(course, horizon, next_soh)
 
 
 def in_days(cycles: int | None, hours_per_cycle: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""Intervals, familiarity and trajectories: on made-up numbers where the answer is known by hand."""
+"""Intervals, familiarity and forecasts: on made-up numbers where the answer is known by hand."""
 
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,6 @@ def history(opened: connection, battery_id: str) -> list[dict[str, Any]]:
     """Return a battery's cycles as a service has them: features, and soh_target."""
     found = data.rows(opened, [battery_id])[battery_id]
     return [{**features, "soh_target": soh} for _, _, features, soh, _ in found]
-
-
-def line(cycles: int, fade: float) -> Course:
-    return Course.by_number(np.linspace(1, 1 - fade * (cycles - 1), cycles))
 
 
 def series(generator: np.random.Generator) -> data.Series:
@@ -103,34 +99,8 @@ def test_unlike_windows_are_told_by_feature() -> None:
     assert familiarity.beyond(known) == [[]]
 
 
-def test_a_straight_fade_goes_straight_on() -> None:
-    fade = Fade()
-    fade.fit([line(150, 0.002), line(150, 0.002)])
-    made = fade.forecast(line(50, 0.002), 120)
-    np.testing.assert_allclose(made.soh[:99], line(149, 0.002).soh[50:], atol=1e-3)
-    assert made.end_of_life in (101, 102)  # 1 − 0.002 × 150 is 0.7 but for the last bit
-    assert fade.forecast(line(50, 0.002), 20).end_of_life is None
-
-
-def test_a_battery_that_fades_faster_is_forecast_to() -> None:
-    fade = Fade()
-    fade.fit([line(150, 0.001), line(150, 0.002), line(150, 0.003)])
-    slow, fast = fade.forecast(line(50, 0.001), 50), fade.forecast(line(50, 0.003), 50)
-    assert slow.soh[0] - slow.soh[-1] < fast.soh[0] - fast.soh[-1]
-
-
-def test_the_interval_of_a_trajectory_widens_and_reaches_beyond_the_data() -> None:
-    fade = Fade()
-    fade.fit([line(120, 0.002), line(120, 0.003)])
-    made = fade.forecast(line(60, 0.0025), 2000)
-    half = (np.array(made.soh_high) - np.array(made.soh_low))[:100]
-    assert (np.diff(half) >= -1e-12).all()
-    assert np.isfinite(made.soh).all()
-    assert min(made.soh_low) >= 0
-
-
 def test_an_end_of_life_is_the_same_however_far_apart_the_truths_lie() -> None:
-    fade, whole = Fade(), line(170, 0.002)
+    fade, whole = Fade(), Course.by_number(np.linspace(1, 0.662, 170))
     fade.fit([whole, whole])
     for truths in (np.arange(99), np.array([0, 49, 98])):
         known = Course(

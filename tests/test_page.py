@@ -203,6 +203,7 @@ def test_a_cell_unlike_the_training_cells_is_called_so_on_every_view(page: Page)
     expect(page.locator("tr[data-battery=S0003] .flag", has_text="unlike")).to_have_count(0)
     page.goto("/#/battery/SRW1")
     expect(page.locator("[data-verdict=unlike]")).to_contain_text("avg current load")
+    page.wait_for_selector("[data-drawn^=curve]")
     page.goto("/#/try")
     large = {"discharge_capacity": 46.5, "avg_current_load": 50.5}
     page.get_by_label("Cycles").fill(json.dumps([EXAMPLE_CYCLE | large] * 50))
