@@ -77,7 +77,7 @@ def run(batteries: Sequence[str], seeds: int, epochs: int, out: Path) -> None:
         groups = data.groups(server)
         elsewhere = data.elsewhere(data.by_group(server), list(series.values()))
         loaded = data.read(server, list(groups), ())
-        whole = data.read(server, [it for it in groups if it in _whole(loaded)])
+        whole = data.read(server, _whole(loaded))
     report: dict[str, Any] = {
         "seeds": seeds,
         "simulated": [it.battery_id for it in series.values() if it.is_simulated],
@@ -124,15 +124,17 @@ def by_group(series: Sequence[Series], groups: Mapping[str, str]) -> dict[str, l
     return together
 
 
-def _whole(loaded: Sequence[Series]) -> set[str]:
+def _whole(loaded: Sequence[Series]) -> list[str]:
     """Name the batteries with enough cycles, and all that `spec` needs, for windows of 50."""
-    found = set()
+    found, short = [], []
     for it in loaded:
         try:
             data.windows(replace(it, names=MEASURED), Config().window)
-            found.add(it.battery_id)
-        except ModelError as error:  # too few cycles, or none with what the network needs
-            print(f"not in the groups of conditions of spec and extended: {error}")
+            found.append(it.battery_id)
+        except ModelError:  # too few cycles, or none with what the network needs
+            short.append(it.battery_id)
+    if short:
+        print(f"without a window for spec and extended: {data.listed(short)}")
     return found
 
 
@@ -146,13 +148,11 @@ def _fleet_jobs(
     loaded: Sequence[Series], groups: dict[str, str], base: Config, seeds: int
 ) -> Iterator[Job]:
     """Each group of conditions left out, with up to three seeds."""
-    able = []
-    for it in loaded:
-        try:
-            if fit_fleet.battery(it, base.window).windows:
-                able.append(it)
-        except ModelError as error:
-            print(f"not in the groups of conditions of fleet: {error}")
+    able = [
+        it
+        for it in loaded
+        if np.isfinite(it.soh).sum() > 1 and fit_fleet.battery(it, base.window).windows
+    ]
     together = by_group(able, groups)
     for seed in range(min(seeds, FLEET_SEEDS)):
         config = replace(base, features=("fleet",), seed=seed)
