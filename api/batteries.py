@@ -281,7 +281,9 @@ def _outlook(
     else:
         unlike = model.unlike_training(loaded.model, cycles, row["rated_capacity_ah"])
         next_soh = None
-    return _Outlook(unlike, next_cycle, loaded.trajectory(tuple(row["soh"]), horizon, next_soh))
+    return _Outlook(
+        unlike, next_cycle, loaded.trajectory(tuple(row["soh"]), horizon, next_soh, bool(unlike))
+    )
 
 
 def _thinned(values: list[Any]) -> list[float]:

@@ -45,7 +45,7 @@ class Loaded:
     """A model, with the trajectories it was last asked for."""
 
     model: Model
-    trajectory: Callable[[tuple[float, ...], int, NextSoh | None], Trajectory]
+    trajectory: Callable[[tuple[float, ...], int, NextSoh | None, bool], Trajectory]
 
     def origin(self, battery: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return what an answer says of where it comes from: this model and, it may be, a battery.
@@ -181,9 +181,10 @@ class Predictor:
 
 
 def _trajectory(
-    model: Model, soh: tuple[float, ...], horizon: int, next_soh: NextSoh | None
+    model: Model, soh: tuple[float, ...], horizon: int, next_soh: NextSoh | None, is_unlike: bool
 ) -> Trajectory:
-    return forecast.forecast(model, Course.by_number(np.array(soh)), horizon, next_soh)
+    course = Course.by_number(np.array(soh))
+    return forecast.forecast(model, course, horizon, next_soh, is_unlike)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

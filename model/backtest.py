@@ -86,7 +86,11 @@ def outlooks(
                 model_version=model.version,
                 last_soh=float(course.soh[-1]),
                 trajectory=forecast.forecast(
-                    model, course, horizon, next_cycle.next_soh if next_cycle else None
+                    model,
+                    course,
+                    horizon,
+                    next_cycle.next_soh if next_cycle else None,
+                    bool(forecast.unlike_training(model, history[:cycle])),
                 ),
                 next_cycle=next_cycle,
             )

@@ -135,14 +135,19 @@ def forecast(
     course: Course,
     horizon: int,
     next_soh: tuple[float, float, float] | None = None,
+    is_unlike_training: bool = False,
 ) -> Trajectory:
     """Forecast the SOH of each of the next `horizon` cycles of a battery, as `Fade.forecast`.
 
     The first of them is `next_soh`, the SOH of the next cycle with its interval, where it is given.
+    The intervals of a battery unlike those in training are wider: see `Trajectory.widened`.
     """
     if len(course.soh) == 0:
         raise TooFewCyclesError("no cycle with a known state of health: one at least is needed")
-    return model.spec.fade.forecast(course, horizon, next_soh)
+    made = model.spec.fade.forecast(course, horizon, next_soh)
+    if is_unlike_training:
+        return made.widened(next_soh[0] if next_soh else float(course.soh[-1]))
+    return made
 
 
 def _predictions(answers: Sequence[Answer]) -> list[Prediction | None]:
