@@ -143,7 +143,9 @@ class ForecastAnswer(Verdict, Answer):
         description="Where not every cycle has a ground truth, as between reference discharges: "
         "the cycle that is due to have the next, at their present spacing"
     )
-    next_truth_soh: float | None = Field(description="SOH of that cycle")
+    next_truth_soh: float | None = Field(
+        description="SOH of that cycle; null where it lies beyond the horizon"
+    )
 
 
 class Battery(BaseModel):

@@ -211,17 +211,19 @@ def forecast(
         end_of_life=EndOfLife.of(trajectory, row["hours_per_cycle"]),
         is_reached=trajectory.end_of_life is not None,
         end_of_life_cycle=row["end_of_life_cycle"],
-        **_next_truth(loaded, row),
+        **_next_truth(row, trajectory),
     )
 
 
-def _next_truth(loaded: Loaded, row: Row) -> dict[str, float | None]:
+def _next_truth(row: Row, trajectory: Trajectory) -> dict[str, float | None]:
     """Tell when the next ground truth is due and what it will be, where not every cycle has one."""
     its = course(row)
     due = model.next_truth(its)
     ahead = due - its.last_cycle
-    soh = loaded.trajectory(row, ahead, None).soh[-1] if ahead > 1 else None
-    return {"next_truth_cycle": due if ahead > 1 else None, "next_truth_soh": soh}
+    if ahead == 1:
+        return {"next_truth_cycle": None, "next_truth_soh": None}
+    soh = trajectory.soh[ahead - 1] if ahead <= len(trajectory.soh) else None
+    return {"next_truth_cycle": due, "next_truth_soh": soh}
 
 
 def _battery(store: Store, battery_id: str) -> Row:
@@ -289,7 +291,7 @@ def _outlook(
         unlike = next_cycle.unlike_training
     else:
         unlike = model.unlike_training(loaded.model, cycles, row["rated_capacity_ah"])
-    return _Outlook(unlike, next_cycle, loaded.trajectory(row, horizon, next_cycle))
+    return _Outlook(unlike, next_cycle, loaded.trajectory(row, cycles, horizon, next_cycle))
 
 
 def _thinned(values: list[Any]) -> list[float]:

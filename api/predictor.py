@@ -51,11 +51,15 @@ class Loaded:
     kept: Callable[..., Trajectory]
 
     def trajectory(
-        self, battery: Mapping[str, Any], horizon: int, next_cycle: Prediction | None
+        self,
+        battery: Mapping[str, Any],
+        cycles: Window,
+        horizon: int,
+        next_cycle: Prediction | None,
     ) -> Trajectory:
         """Forecast a battery, a row of battery_history, going on from its next cycle where due."""
-        is_due = next_cycle and forecast.is_due(course(battery))
-        told = next_cycle.going_on if next_cycle and is_due else ()
+        rated_ah = battery["rated_capacity_ah"]
+        told = forecast.going_on(self.model, course(battery), cycles, next_cycle, rated_ah)
         known = (battery[name] for name in COURSE)
         plain = (tuple(it) if isinstance(it, list) else it for it in known)
         return self.kept(*plain, horizon, *told)

@@ -84,9 +84,8 @@ def outlooks(
     for cycle, course in enumerate(forecast.courses(history), start=1):
         if cycle not in missing or lack(model, history[:cycle], course):
             continue
-        is_asked = outlook.is_network_asked(model, course)
-        next_cycle = predicted.get(cycle + 1) if is_asked else None
-        yield outlook.after(model, battery_id, course, horizon, next_cycle, paces.get(cycle))
+        told, past = predicted.get(cycle + 1), history[:cycle]
+        yield outlook.after(model, battery_id, course, past, horizon, told, paces.get(cycle))
 
 
 if __name__ == "__main__":

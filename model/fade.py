@@ -97,6 +97,24 @@ class Trajectory:
         known = [end for end in ends if end is not None]
         return min(known, default=None), max(known) if len(known) == len(ends) else None
 
+    def widened(self, origin: float) -> "Trajectory":
+        """Return it with intervals that reach as far again as it leads from the SOH `origin`.
+
+        For batteries unlike any in training: neither that theirs stays as it is nor that it fades
+        twice as fast can be ruled out.
+        """
+        soh, reach = np.array(self.soh), np.abs(np.array(self.soh) - origin)
+        low = np.maximum(np.array(self.soh_low) - reach, 0)
+        high = np.array(self.soh_high) + reach
+        return Trajectory(
+            soh=soh.tolist(),
+            soh_low=low.tolist(),
+            soh_high=high.tolist(),
+            end_of_life=_crossing(soh),
+            end_of_life_low=_crossing(low),
+            end_of_life_high=_crossing(high),
+        )
+
 
 class Fade(nn.Module):
     """The training batteries' mean fade, and how far forecasts made with it were off."""

@@ -21,6 +21,7 @@ __all__ = [
     "Answer",
     "Coming",
     "Course",
+    "Cycle",
     "Forecaster",
     "MismatchError",
     "Model",
@@ -36,6 +37,7 @@ __all__ = [
     "course",
     "courses",
     "forecast",
+    "going_on",
     "in_days",
     "is_due",
     "listed",
@@ -140,6 +142,23 @@ def unlike_training(
     fixed = _cut(model, asked, len(asked.cycles))
     fleet = _fleet(model, asked, len(asked.cycles))
     return min((it.unlike_training() for it in (*fixed, *fleet) if it), key=len)
+
+
+def going_on(
+    model: Model,
+    course: Course,
+    cycles: Sequence[Cycle],
+    told: Prediction | None,
+    rated_capacity_ah: float | None = None,
+) -> tuple[tuple[float, float, float] | None, str, bool]:
+    """Return what `forecast` goes on from, knowing what a network told of the next cycle.
+
+    The next SOH with its interval, where a ground truth is due, the network's features and its
+    verdict. Where none could tell, the verdict is on the cycles there are.
+    """
+    if told is None:
+        return None, "fleet", bool(unlike_training(model, cycles, rated_capacity_ah))
+    return told.next_soh if is_due(course) else None, told.features, told.is_unlike_training
 
 
 def _network(model: Model, cycles: Sequence[Cycle]) -> Forecaster:

@@ -10,7 +10,7 @@ from psycopg2.extras import execute_batch
 
 from binary_copy import copy
 from model import forecast
-from model.forecast import Course, Model, Prediction, Trajectory, in_days
+from model.forecast import Course, Cycle, Model, Prediction, Trajectory, in_days
 
 PACES = (Path(__file__).parent / "paces.sql").read_text(encoding="utf-8")
 KEY = ("battery_id", "made_after_cycle", "model_version")
@@ -95,27 +95,26 @@ def after(
     model: Model,
     battery_id: str,
     course: Course,
+    cycles: Sequence[Cycle],
     horizon: int,
-    next_cycle: Prediction | None,
+    told: Prediction | None,
     hours_per_cycle: float | None,
 ) -> Outlook:
-    """Forecast a battery from its ground truths, going on from the network's next cycle if any."""
+    """Forecast a battery after its last cycle.
+
+    What a network told of the next one stands where a ground truth is due in it.
+    """
     return Outlook(
         battery_id=battery_id,
         made_after_cycle=course.last_cycle,
         model_version=model.version,
         last_soh=float(course.soh[-1]),
         trajectory=forecast.forecast(
-            model, course, horizon, *(next_cycle.going_on if next_cycle else ())
+            model, course, horizon, *forecast.going_on(model, course, cycles, told)
         ),
-        next_cycle=next_cycle,
+        next_cycle=told if forecast.is_due(course) else None,
         hours_per_cycle=hours_per_cycle,
     )
-
-
-def is_network_asked(model: Model, course: Course) -> bool:
-    """Tell whether there is a window, and a ground truth due in the cycle after it."""
-    return course.last_cycle >= model.shortest and forecast.is_due(course)
 
 
 def read_paces(

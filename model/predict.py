@@ -147,18 +147,16 @@ def outlooks(
     """Forecast batteries after their last cycle; of one that lacks something yield what."""
     courses = {battery_id: forecast.course(history) for battery_id, history in histories.items()}
     lacks = {it: lack(model, histories[it], course) for it, course in courses.items()}
-    whole = [
-        it for it in courses if lacks[it] is None and outlook.is_network_asked(model, courses[it])
-    ]
+    whole = [it for it in courses if lacks[it] is None and len(histories[it]) >= model.shortest]
     answers = dict(
         zip(whole, forecast.answers(model, [histories[it] for it in whole]), strict=True)
     )
     for battery_id, course in courses.items():
-        told = answers.get(battery_id)
-        next_cycle = told if isinstance(told, Prediction) else None
+        answer = answers.get(battery_id)
+        told = answer if isinstance(answer, Prediction) else None
         pace = paces[battery_id].get(course.last_cycle)
         yield lacks[battery_id] or outlook.after(
-            model, battery_id, course, horizon, next_cycle, pace
+            model, battery_id, course, histories[battery_id], horizon, told, pace
         )
 
 
@@ -166,7 +164,7 @@ def lack(model: Model, history: History, course: Course) -> str | None:
     """Say what a forecast after the last of these cycles would need; None if it lacks nothing."""
     if not len(course.soh):
         return "ground truth"
-    if model.fleet or not outlook.is_network_asked(model, course):
+    if model.fleet or len(history) < model.window or not forecast.is_due(course):
         return None
     names = model.spec.config.measured
     absent = np.isnan(data.measured(history[-model.window :], names))

@@ -42,11 +42,6 @@ class Prediction:
             return None
         return self.soh, self.soh_low, self.soh_high
 
-    @property
-    def going_on(self) -> tuple[tuple[float, float, float] | None, str]:
-        """What `forecast` goes on from: `next_soh`, and which network told it."""
-        return self.next_soh, self.features
-
 
 Answer = Prediction | WindowError
 T = TypeVar("T")

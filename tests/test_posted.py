@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from psycopg2.extensions import connection
 
 import api.main
-from model import train
+from model import forecast, train
 from model.config import Config
 from tests.conftest import rows
 from tests.test_api import assert_problem
@@ -224,3 +224,23 @@ def test_the_interval_covers_cells_unlike_the_training_cells(
         known = [it for it in steps if it["soh"] is not None]
         within = [it["soh_low"] <= it["soh"] <= it["soh_high"] for it in known]
         assert sum(within) >= 0.7 * len(within), battery_id
+
+
+def test_the_way_of_cells_unlike_the_training_cells_is_within_its_interval(
+    sql: connection, nasa: str, nasa_model: Path
+) -> None:
+    model = forecast.load(nasa_model)
+    for battery_id in ("B0045", "B0047", "B0053", "RW26"):
+        past = cycles(sql, battery_id)
+        for known in (len(past) // 3, len(past) // 2, 2 * len(past) // 3):
+            history, to_come = past[:known], past[known:]
+            assert forecast.unlike_training(model, history)
+            made = forecast.forecast(
+                model, forecast.course(history), len(to_come), is_unlike_training=True
+            )
+            within = [
+                low <= it["soh_target"] <= high
+                for it, low, high in zip(to_come, made.soh_low, made.soh_high, strict=True)
+                if it["soh_target"] is not None
+            ]
+            assert sum(within) >= 0.6 * len(within), (battery_id, known)
