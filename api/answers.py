@@ -99,8 +99,12 @@ class BatteryAnswer(NextCycle, Answer):
 
 
 class EndOfLife(BaseModel):
-    """Cycles from now until SOH < 0.7; null: not within the horizon."""
+    """Cycles from now to the end of life; null: not within the horizon."""
 
+    soh: float = Field(
+        description="SOH at which it ends: 0.7, or 0.7 of the battery's first capacities where "
+        "those were less, under this load and temperature"
+    )
     cycles: int | None
     cycles_low: int | None = Field(description="Early end of the 90 % interval")
     cycles_high: int | None = Field(description="Late end of the 90 % interval")
@@ -116,6 +120,7 @@ class EndOfLife(BaseModel):
         low, high = trajectory.end_of_life_interval
         days = partial(in_days, hours_per_cycle=hours_per_cycle)
         return cls(
+            soh=trajectory.end_soh,
             cycles=trajectory.end_of_life,
             cycles_low=low,
             cycles_high=high,

@@ -18,6 +18,7 @@ from model.pace import Library, Past
 END_OF_LIFE_SOH = 0.7
 FEWEST = 10  # ground truths that tell a course
 RECENT = 50  # cycles by which a battery's present age per cycle is told
+FIRST = 3  # ground truths whose median is what a battery could do at first
 LEAST_SOH = 1e-3  # whose logarithm stands for that of a dead battery
 
 
@@ -30,6 +31,16 @@ class Course:
     soh: Array  # [truths]
     last_cycle: int  # cycles so far, those without ground truth included
     last_age: float  # equivalent full cycles by then
+
+    @property
+    def end_soh(self) -> float:
+        """SOH at which the battery is at its end of life.
+
+        Where its first capacities were less already, under this load and temperature, it is that
+        share of them: dbt's battery_summary judges by the same.
+        """
+        first = float(np.median(self.soh[:FIRST]))
+        return END_OF_LIFE_SOH * (first if first < END_OF_LIFE_SOH else 1.0)
 
     @classmethod
     def of(cls, series: Series) -> "Course":
@@ -83,9 +94,12 @@ class Trajectory:
     soh: list[float]  # [horizon]
     soh_low: list[float]  # [horizon]
     soh_high: list[float]  # [horizon]
-    end_of_life: int | None  # cycles until SOH is below 0.7; None: not within the horizon
-    end_of_life_low: int | None
-    end_of_life_high: int | None
+    end_soh: float  # at which the battery is at its end of life
+
+    @property
+    def end_of_life(self) -> int | None:
+        """Cycles until SOH is below `end_soh`; None: not within the horizon."""
+        return _crossing(self.soh, self.end_soh)
 
     @property
     def end_of_life_interval(self) -> tuple[int | None, int | None]:
@@ -93,7 +107,7 @@ class Trajectory:
 
         The lower line of SOH gets there first, whichever the model calls low.
         """
-        ends = (self.end_of_life_low, self.end_of_life_high)
+        ends = [_crossing(it, self.end_soh) for it in (self.soh_low, self.soh_high)]
         known = [end for end in ends if end is not None]
         return min(known, default=None), max(known) if len(known) == len(ends) else None
 
@@ -106,14 +120,7 @@ class Trajectory:
         soh, reach = np.array(self.soh), np.abs(np.array(self.soh) - origin)
         low = np.maximum(np.array(self.soh_low) - reach, 0)
         high = np.array(self.soh_high) + reach
-        return Trajectory(
-            soh=soh.tolist(),
-            soh_low=low.tolist(),
-            soh_high=high.tolist(),
-            end_of_life=_crossing(soh),
-            end_of_life_low=_crossing(low),
-            end_of_life_high=_crossing(high),
-        )
+        return Trajectory(soh.tolist(), low.tolist(), high.tolist(), self.end_soh)
 
 
 class Fade(nn.Module):
@@ -197,14 +204,7 @@ class Fade(nn.Module):
             low = path - np.hypot(fresh, (told[0] - told[1]) * left)
             high = path + np.hypot(fresh, (told[2] - told[0]) * left)
         soh, soh_low, soh_high = np.exp(path), np.exp(low), np.exp(high)
-        return Trajectory(
-            soh=soh.tolist(),
-            soh_low=soh_low.tolist(),
-            soh_high=soh_high.tolist(),
-            end_of_life=_crossing(soh),
-            end_of_life_low=_crossing(soh_low),
-            end_of_life_high=_crossing(soh_high),
-        )
+        return Trajectory(soh.tolist(), soh_low.tolist(), soh_high.tolist(), course.end_soh)
 
 
 def _each_left_out(
@@ -213,6 +213,6 @@ def _each_left_out(
     return pace.left_out(pasts, groups or [str(row) for row in range(len(pasts))])
 
 
-def _crossing(path: Array) -> int | None:
-    below = np.flatnonzero(path < END_OF_LIFE_SOH)
+def _crossing(path: list[float], end: float) -> int | None:
+    below = np.flatnonzero(np.array(path) < end)
     return int(below[0]) + 1 if below.size else None

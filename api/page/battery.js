@@ -1,7 +1,6 @@
 // One battery: measured, predicted and to come; its features; the curve of a chosen cycle.
 import { announce, ask, between, chart, colour, downloads, el, isByRetention, isOver, measure, percent, remaining, tinted, verdict, words } from "./common.js";
 
-const END_OF_LIFE = 0.7;
 const REST_H = 12; // a pause longer than this, with a gain in SOH, is marked as a rest
 const GAIN = 0.005;
 const SHOWN = {
@@ -69,9 +68,8 @@ export async function battery(place, id) {
       next ? fact("Next cycle", percent(next.predicted_soh), `${between(next.soh_low, next.soh_high)} · ${(next.predicted_soh * summary.rated_capacity_ah).toFixed(2)} Ah`)
         : fact("Next cycle", "–", steps.problem ?? "too few cycles, or without a feature or a rating"),
       isOver(summary) ? fact("Remaining cycles", "0", `below 70 % by ${measure(summary)} since cycle ${summary.end_of_life_cycle}`)
-        : isByRetention(summary) ? fact("Remaining cycles", "–", "its first capacities here were below 70 % of the rated one already")
-          : ahead.problem ? fact("Remaining cycles", "–", ahead.problem)
-            : fact("Remaining cycles", cycles, ahead.is_reached ? `${range}, at 90 %` : `70 % is not reached within ${horizon.value}. ${range}`));
+        : ahead.problem ? fact("Remaining cycles", "–", ahead.problem)
+          : fact("Remaining cycles", cycles, `${ahead.is_reached ? `${range}, at 90 %` : `not reached within ${horizon.value}. ${range}`}${isByRetention(summary) ? `: until ${percent(ahead.end_of_life.soh)}, 70 % of its first capacities here` : ""}`));
   }
 
   // an excluded discharge has no cycle of its own: it stands between its neighbours
@@ -104,6 +102,7 @@ export async function battery(place, id) {
       line(`${name}, 90 % interval`, x, low, { line: { width: 0 }, fill: "tonexty", fillcolor: tinted(name === "forecast" ? "forecast" : "predicted", 0.2), hoverinfo: "skip", hovertemplate: null }),
     ];
     const traces = [];
+    const end = ahead.end_of_life?.soh ?? 0.7;
     const one = steps.predictions ?? [];
     if (one.length) {
       const x = one.map((it) => it.cycle_index);
@@ -131,8 +130,8 @@ export async function battery(place, id) {
       margin: { l: 62, r: 12, t: 30, b: 40 },
       xaxis: { title: { text: "cycle" }, anchor: names.length ? `y${names.length + 1}` : "y", showspikes: true, spikemode: "across", spikethickness: 1, spikedash: "dot", spikecolor: colour("quiet") },
       yaxis: { title: { text: "SOH" }, domain: names.length ? [0.52, 1] : [0, 1], tickformat: ".0%" },
-      shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: END_OF_LIFE, y1: END_OF_LIFE, line: { color: colour("bad"), dash: "dot", width: 1.3 } }],
-      annotations: [{ xref: "paper", x: 1, xanchor: "right", y: END_OF_LIFE, yanchor: "bottom", text: "end of life, 70 %", showarrow: false, font: { color: colour("bad"), size: 12 } }],
+      shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: end, y1: end, line: { color: colour("bad"), dash: "dot", width: 1.3 } }],
+      annotations: [{ xref: "paper", x: 1, xanchor: "right", y: end, yanchor: "bottom", text: `end of life, ${percent(end)}`, showarrow: false, font: { color: colour("bad"), size: 12 } }],
     };
     names.forEach((name, k) => {
       const height = 0.46 / names.length;

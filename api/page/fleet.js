@@ -111,7 +111,7 @@ function row(it, horizon) {
   const next = it.next_cycle;
   const [cycles, range] = remaining(it.end_of_life, horizon);
   const left = isOver(it) ? ["0", `since cycle ${it.end_of_life_cycle}, by ${measure(it)}`]
-    : it.end_of_life && !isByRetention(it) ? [cycles, range] : ["–", ""];
+    : it.end_of_life ? [cycles, range] : ["–", ""];
   return el("tr", { "data-battery": it.battery_id },
     el("td", {}, el("a", { href: `#/battery/${encodeURIComponent(it.battery_id)}` }, it.battery_id), el("small", {}, it.battery_group ?? it.layout)),
     el("td", { class: "wide" }, sparkline(it.sparkline)),

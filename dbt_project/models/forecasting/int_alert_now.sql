@@ -45,11 +45,6 @@ newest_end_of_life as (
         on
             ends_of_life.battery_id = batteries.battery_id
             and ends_of_life.made_after_cycle <= batteries.cycles
-    -- where load or cold had it below the threshold from the first, no end by this measure is near
-    where
-        coalesce(
-            batteries.last_soh >= {{ var('end_of_life_soh') }} * batteries.last_retention, true
-        )
     order by
         ends_of_life.battery_id,
         ends_of_life.made_after_cycle desc,
