@@ -165,16 +165,17 @@ def _batteries() -> list[str]:
 
 
 def _train(train: Sequence[str], test: str, out: Path) -> None:
-    """Train both networks at once, one per core; what the second says is shown after the first."""
-    with ExitStack() as both:
+    """Train all networks at once; what the others say is shown after the first."""
+    with ExitStack() as together:
         running: list[subprocess.Popen[str]] = []
-        for features in ("spec", "extended"):
+        for features in ("spec", "extended", "fleet"):
+            learned = ["all"] if features == "fleet" else train
             command = [
-                "-m", "model.train", "--train", *train, "--test", test, "--features", features,
+                "-m", "model.train", "--train", *learned, "--test", test, "--features", features,
                 "--out", str(out),
             ]  # fmt: skip
             _say(f"features into a model: {shlex.join(['python', *command])}")
-            running.append(both.enter_context(_running(*command, piped=bool(running))))
+            running.append(together.enter_context(_running(*command, piped=bool(running))))
         for process in running:
             said = process.communicate()[0]
             print(said or "", end="", flush=True)
