@@ -1,18 +1,33 @@
 """What the fleet network sees of a battery, and what it may never see: on made-up cycles."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from psycopg2.extensions import connection
 
-from model import fleet, fleet_network, spread
+from model import (
+    data,
+    evaluate_fleet,
+    fit_fleet,
+    fleet,
+    fleet_network,
+    forecast,
+    spread,
+    train,
+    window_fleet,
+)
 from model.config import Config
-from model.data import Array
+from model.data import Array, ModelError
 from model.fleet import INPUTS, Coming, Steps
 from model.fleet_network import FleetNetwork, gate_of
 from model.levels import Levels, Point
+from model.window import Answer, answer
+from tests.conftest import run
 
 Cycles = list[dict[str, Any]]
 FADING = [2.0, 1.98, 1.9602]  # by 1 % a cycle
@@ -217,7 +232,8 @@ def test_the_gate_opens_as_far_as_the_network_was_right() -> None:
     assert gate_of(said, 9 * said, 10, 0.6) == 1
     noise = np.random.default_rng(0)
     for _ in range(100):
-        assert 0 <= gate_of(*noise.normal(0, 9, (2, 20)), pull=5, share=1) <= 1
+        said, came = noise.normal(0, 9, (2, 20))
+        assert 0 <= gate_of(said, came, 5, 1) <= 1
 
 
 def test_the_gate_follows_the_last_20_changes_and_waits_for_3_cycles(network: FleetNetwork) -> None:
@@ -287,3 +303,217 @@ def test_levels_of_a_single_group_are_as_wrong_as_they_lie_apart() -> None:
     made = Levels()
     made.fit([Point(1.0, 24.0, 0.9), Point(2.0, 24.0, 0.6)], ["one", "one"])
     assert float(made.error) == pytest.approx(np.log(0.9 / 0.6))
+
+
+THREE = ("S0001", "S0002", "S0004")
+FLEET = Config(train=THREE, test=("S0003",), features=("fleet",), epochs=2)
+
+
+@pytest.fixture(scope="module")
+def model(simulated_template: str, tmp_path_factory: pytest.TempPathFactory) -> forecast.Model:
+    """All three networks, trained on simulated cells."""
+    folder = tmp_path_factory.mktemp("three")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_URL", simulated_template)
+        for features in ("spec", "extended"):
+            train.run(replace(FLEET, train=THREE[:2], features=(features,)), folder)
+        train.run(FLEET, folder)
+    return forecast.load(folder / "model.pth")
+
+
+@pytest.fixture
+def past(simulated: str, sql: connection) -> Cycles:
+    """The 60 cycles of S0003, which no network learned from."""
+    return data.histories(sql, ["S0003"])["S0003"]
+
+
+def without(window: Cycles, *names: str) -> Cycles:
+    return [{name: it for name, it in cycle.items() if name not in names} for cycle in window]
+
+
+def told(*asked: Any, **given: Any) -> forecast.Prediction:
+    (made,) = forecast.predict(*asked, **given)
+    return made
+
+
+def by_fleet(model: forecast.Model, window: Cycles, rated_ah: float | None = None) -> Answer:
+    """What the fleet network says, whichever network would be asked."""
+    assert model.fleet
+    widths = range(len(window), len(window) + 1)
+    (made,) = answer(window_fleet.cut(model.fleet, window, widths, Coming(), None, rated_ah))
+    return made
+
+
+def test_the_length_of_a_window_tells_who_answers(model: forecast.Model, past: Cycles) -> None:
+    assert (model.shortest, model.window) == (5, 50)
+    for count in (5, 10, 49):
+        made = told(model, [past[:count]])
+        assert (made.features, made.reason) == ("fleet", "fewer than 50 cycles")
+        assert made.next_soh
+        soh, low, high = made.next_soh
+        assert low < soh < high
+        assert soh == pytest.approx(past[count - 1]["soh_target"], abs=0.03)
+    made = told(model, [past[:50]])
+    assert (made.features, made.reason) == ("extended", "like what it learned from")
+    with pytest.raises(forecast.TooFewCyclesError, match="4 cycles, the model needs 5"):
+        forecast.predict(model, [past[:4]])
+    steps = forecast.one_steps(model, past)
+    assert list(steps) == list(range(6, 62))
+    assert {it.features for number, it in steps.items() if number <= 50} == {"fleet"}
+
+
+def test_a_larger_cell_is_answered_alike(model: forecast.Model, past: Cycles) -> None:
+    for count in (10, 50):
+        window = without(past[:count], "soh_target")
+        large = told(model, [larger(window)], rated_capacity_ah=[50.0])
+        small = by_fleet(model, window, 2.0)
+        assert isinstance(small, forecast.Prediction)
+        assert large.next_soh == pytest.approx(small.next_soh, abs=1e-6)
+        assert large.features == "fleet"
+        assert large.soh is not None
+        assert large.capacity_ah == pytest.approx(50 * large.soh)
+        assert "avg_current_load" in large.unlike_training
+    assert large.reason.startswith("unlike what extended learned from: avg_current_load")
+    assert told(model, [larger(past[:50])]).capacity_ah == pytest.approx(large.capacity_ah)
+
+
+def test_a_window_without_a_temperature_is_answered(model: forecast.Model, past: Cycles) -> None:
+    for blind in (
+        without(past[:50], "max_temperature"),
+        [{**it, "max_temperature": None} for it in past[:50]],
+    ):
+        made = told(model, [blind])
+        assert made.features == "fleet"
+        assert "spec cannot answer: none of the last 50 cycles has max_temp" in made.reason
+    alone = replace(model, fleet=None)
+    with pytest.raises(forecast.WindowError, match="is there no temperature sensor"):
+        forecast.predict(alone, [blind])
+
+
+def test_another_operating_point_is_answered_by_other_cells(
+    model: forecast.Model, past: Cycles
+) -> None:
+    coming = Coming(avg_current_load=4.0, ambient_temperature=4.0)
+    made = told(model, [past[:50]], coming=[coming])
+    assert made.features == "fleet"
+    assert made.reason == "the coming cycle is at another operating point"
+    assert made.next_soh
+    soh, low, high = made.next_soh
+    assert low < soh < high
+    with pytest.raises(forecast.WindowError, match="no network here can answer at another load"):
+        forecast.predict(replace(model, fleet=None), [past[:50]], coming=[coming])
+    unrated = without(past[:50], "soh_target")
+    with pytest.raises(forecast.WindowError, match="send rated_capacity_ah"):
+        forecast.predict(model, [unrated], coming=[coming])
+
+
+def test_a_walk_is_never_taken_for_health(
+    model: forecast.Model, simulated: str, sql: connection
+) -> None:
+    walked = data.histories(sql, ["SRW1"])["SRW1"]
+    truths = [it["soh_target"] for it in walked]
+    assert 0 < sum(it is not None for it in truths) < len(truths) / 3
+    made = forecast.backtest(model, walked)
+    assert made
+    assert {it.features for it in made.values()} == {"fleet"}
+    for number, it in made.items():
+        known = [soh for soh in truths[: number - 1] if soh is not None]
+        assert it.soh == pytest.approx(known[-1], abs=0.05)
+    # whatever the walks delivered
+    others = [
+        it if it["soh_target"] else {**it, "discharge_capacity": 0.9 * it["discharge_capacity"]}
+        for it in walked
+    ]
+    again = forecast.backtest(model, others)
+    assert {at: it.next_soh for at, it in again.items()} == {
+        at: it.next_soh for at, it in made.items()
+    }
+    unknown = [{**it, "soh_target": None} for it in walked]
+    with pytest.raises(forecast.WindowError, match=r"none of the \d+ cycles has a known soh_targ"):
+        forecast.predict(model, [unknown])
+    walks = without(unknown, "soh_target")
+    with pytest.raises(forecast.WindowError, match=r"compare|as no ageing does"):
+        forecast.predict(model, [walks])
+
+
+def test_the_same_seed_makes_the_same_model(
+    model: forecast.Model, simulated: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train.run(FLEET, tmp_path)
+    assert "nothing to do" not in capsys.readouterr().out
+    path = tmp_path / "model_fleet.pth"
+    made = torch.load(path, weights_only=True)
+    assert model.fleet
+    for name, values in model.fleet.state_dict().items():
+        assert name == "_extra_state" or torch.equal(values, made[name])
+    metrics = json.loads((tmp_path / "metrics_fleet.json").read_text(encoding="utf-8"))
+    assert metrics["test"] == model.fleet.card["test"]
+    assert list(metrics["train"]) == list(THREE)
+    written = path.stat().st_mtime_ns
+    train.run(FLEET, tmp_path)
+    assert "nothing to do" in capsys.readouterr().out
+    assert path.stat().st_mtime_ns == written
+
+
+def test_a_fleet_model_is_served_beside_another(
+    simulated: str, model: forecast.Model, tmp_path: Path
+) -> None:
+    assert model.fleet
+    train.save(tmp_path / "model_fleet.pth", model.fleet)
+    with pytest.raises(ModelError, match="is served beside another"):
+        forecast.load(tmp_path / "model_fleet.pth")
+    train.save(tmp_path / "model.pth", model.spec)
+    assert forecast.load(tmp_path / "model.pth").fleet
+    train.run(replace(FLEET, window=30), tmp_path)
+    with pytest.raises(forecast.MismatchError, match="its window is 30 cycles, not 50"):
+        forecast.load(tmp_path / "model.pth")
+
+
+def test_who_is_learned_from(
+    simulated: str, sql: connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    everyone = replace(FLEET, train=("all",))
+    assert train.chosen(sql, everyone, None, []).train[:3] == THREE  # never a test battery
+    assert train.chosen(sql, everyone, None, ["S0002"]).train[:2] == ("S0001", "S0004")
+    groups = ["S0004", "S0001", "S0003"]  # each simulated cell is a group of its own
+    assert train.chosen(sql, FLEET, groups, []).train == ("S0001", "S0004")
+    assert train.chosen(sql, FLEET, None, ["S0001"]).train == ("S0002", "S0004")
+    with pytest.raises(ModelError, match="--exclude: there is no battery S9"):
+        train.chosen(sql, everyone, None, ["S9"])
+    # a battery that cannot be learned from is named
+    sql.cursor().execute("update cycle_series set soh_target = null where battery_id = 'S0002'")
+    assert "S0002" not in train.chosen(sql, everyone, None, []).train
+    assert "not learned from: S0002 has too few cycles" in capsys.readouterr().out
+
+
+def test_an_unknown_group_is_one_line(simulated: str, tmp_path: Path) -> None:
+    made = run(
+        "python", "-m", "model.train", "--features", "fleet", "--train-group", "aging 90 °C",
+        "--test", "S0003", "--out", str(tmp_path / "out"),
+    )  # fmt: skip
+    assert made.returncode == 1
+    assert made.stderr.startswith("there is no group aging 90 °C: there are S0001, S0002")
+    assert made.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.nasa
+def test_nasa_cells_under_conditions_that_were_left_out(nasa: str, sql: connection) -> None:
+    groups = data.groups(sql)
+    left_out = ("aging 24 to 44 °C", "randomized 40 °C, skewed high")
+    every = data.read(sql, list(groups), ())
+    training = [it for it in every if groups[it.battery_id] not in left_out]
+    made = fit_fleet.fit(replace(FLEET, epochs=2), training, groups)
+    scored = {
+        it.battery_id: evaluate_fleet.score(evaluate_fleet.rows(made, it, 50))
+        for it in every
+        if it not in training
+    }
+    walked = scored.pop("RW26")  # 14 of 626 discharges tell its health
+    assert walked["windows"] > 5
+    assert walked["rmse"] < 0.02
+    assert list(scored) == ["B0038", "B0039", "B0040"]
+    for it in scored.values():  # better than persistence, and where only other cells can tell
+        assert it["kinds"]["ordinary"]["ratio"] < 1
+        assert it["kinds"]["operating point"]["ratio"] < 1
+        assert 0.8 < it["coverage"] <= 1
