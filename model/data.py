@@ -18,12 +18,10 @@ from model.config import MEASURED
 
 Array = NDArray[np.float64]
 
-GROUPS = "select battery_id, battery_group from battery_summary where battery_group is not null"
-QUERY = (Path(__file__).parent / "cycles.sql").read_text(encoding="utf-8")
-
-
-GROUPS = """select battery_id, coalesce(battery_group, battery_id) from battery_summary
-where cycles > 0 order by battery_id"""
+QUERY, GROUPS = (
+    (Path(__file__).parent / name).read_text(encoding="utf-8")
+    for name in ("cycles.sql", "groups.sql")
+)
 
 MOST_READ = 100  # batteries beside those to learn from
 MOST_NAMED = 20  # batteries in a message

@@ -37,7 +37,6 @@ SPECIFIED = ("B0005", "B0006", "B0007", "B0018")
 FLEET_SEEDS = 3
 # protocol, features or group, label; what measures it; of what
 Job = tuple[tuple[str, str, str], Callable[..., dict[str, Any]], tuple[Any, ...]]
-ORIGINS = (17, 50, 80)  # cycles known when a trajectory is forecast
 
 
 def main() -> int:

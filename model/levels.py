@@ -61,7 +61,9 @@ class Levels(nn.Module):
         here, there = _coordinates(seen), _coordinates(coming)
         alike = float(_likeness(there, here[None])[0])
         level = _level(there, points) + alike * (here[2] - _level(here, points))
-        half = float(self.error) * np.sqrt(1 - alike**2)
+        # an ambient that is known of one of the two may differ by any amount
+        is_sure = np.isnan(here[1]) == np.isnan(there[1])
+        half = float(self.error) * np.sqrt(1 - is_sure * alike**2)
         low, soh, high = np.exp([level - half, level, level + half]).tolist()
         return soh, low, high
 

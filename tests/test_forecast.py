@@ -1,5 +1,6 @@
 """Intervals, familiarity and forecasts: on made-up numbers where the answer is known by hand."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -326,10 +327,19 @@ def test_the_evaluation_runs_every_protocol(simulated: str, tmp_path: Path) -> N
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
     card = (tmp_path / "model_card.md").read_text()
-    for heading in ("One cycle ahead", "90 % intervals", "left out in turn", "Many cycles ahead"):
-        assert heading in card
+    for heading in (
+        "One cycle ahead", "90 % intervals", "Fleet: each group of conditions left out in turn",
+        "Spec and extended: each battery left out in turn", "Many cycles ahead",
+    ):  # fmt: skip
+        assert f"## {heading}" in card
+    report = json.loads((tmp_path / "evaluation.json").read_text(encoding="utf-8"))
+    fleet = report["fleet"]["groups"]  # each simulated cell is a group of its own
+    assert set(fleet) == set(batteries)
+    for name, it in fleet.items():
+        assert f"| {name} | {it['windows']:.0f} | {it['ratio']:.2f} |" in card
+    assert f"| geometric mean | | {report['fleet']['ratio']:.2f} |" in card
     assert (tmp_path / "evaluation.json").exists()
     assert "SIMULATED cells, not measurements: S0001" in made.stdout
     assert "**The cells are SIMULATED, not measured.**" in card
-    for name in ("errors", "skill"):
+    for name in ("errors", "skill", "groups"):
         assert (tmp_path / f"evaluation_{name}.png").read_bytes().startswith(b"\x89PNG")

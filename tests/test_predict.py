@@ -297,11 +297,13 @@ def test_between_reference_discharges_no_network_is_asked(
     predicted(model, "S0003")
     found = rows(sql, CYCLES)
     assert {it[4:6] for it in found} == {("fade", None)}
-    said = client.get("/batteries/S0003/forecast?horizon=3").json()
-    assert [it[7] for it in found[:3]] == pytest.approx(said["soh"], abs=1e-12)
+    said = client.get("/batteries/S0003/forecast?horizon=5").json()
+    assert [it[7] for it in found[:5]] == pytest.approx(said["soh"], abs=1e-12)
     assert said["unit"] == "cycles"
     assert said["next_truth_cycle"] == found[4][2] == 65
     assert said["next_truth_soh"] == pytest.approx(found[4][7], abs=1e-12)
+    before = client.get("/batteries/S0003/forecast?horizon=4").json()
+    assert (before["next_truth_cycle"], before["next_truth_soh"]) == (65, None)
     assert client.get("/batteries/S0004/forecast").json()["next_truth_cycle"] is None
     # after cycle 44 the truth of cycle 45 is due, and the network lacks a feature
     backtested(model, "S0003", horizon=10)
