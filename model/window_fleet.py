@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 
-from model import fleet, rests, state
+from model import data, fleet, rests, state
 from model.data import Array
 from model.fleet import SHORTEST, Coming, Steps, coming_of
 from model.levels import Point
@@ -72,18 +72,13 @@ class FleetWindow(Window):
                 "rated_capacity_ah"
             )
         at = int(np.flatnonzero(np.isfinite(known.truth))[-1])
-        seen = Coming(**{name: self.cycles[at].get(name) for name in fleet.POINT})
+        seen = data.measured([self.cycles[at]], fleet.POINT)[0]
+        planned = data.measured([vars(self.coming)], fleet.POINT)[0]
         here, there = (
             Point(load / known.rated_ah, ambient, float(known.truth[at]))
-            for load, ambient in (_point(seen, known, at), _point(self.coming, known, at))
+            for load, ambient in (seen, np.where(np.isnan(planned), seen, planned))
         )
         return Foretold(*self.forecaster.levels.forecast(here, there))
-
-
-def _point(told: Coming, known: State, at: int) -> tuple[float, float]:
-    load = told.avg_current_load or float(known.current_a[at])
-    ambient = told.ambient_temperature
-    return load, float("nan") if ambient is None else ambient
 
 
 def cut(
