@@ -102,14 +102,19 @@ def skill(path: Path, report: dict[str, Any]) -> None:
 def carries_over(path: Path, report: dict[str, Any]) -> None:
     """Draw, by group of conditions left out of training, the error beside that of persistence."""
     groups = report["fleet"]["groups"]
-    figure = Figure(figsize=(9, 0.6 * len(groups) + 1.6), layout="constrained")
+    figure = Figure(figsize=(9, 0.7 * len(groups) + 1.6), layout="constrained")
     axes = figure.subplots()
-    kinds = (("all cycles", "tab:blue"), ("ordinary", "tab:green"), ("regeneration", "tab:orange"))
+    kinds = (
+        ("all cycles", "tab:blue"),
+        ("ordinary", "tab:green"),
+        ("regeneration", "tab:orange"),
+        ("operating point", "tab:purple"),
+    )
     for row, found in enumerate(groups.values()):
         for at, (kind, colour) in enumerate(kinds):
             scored = found if kind == "all cycles" else found["kinds"].get(kind)
             if scored:
-                axes.barh(row + 0.26 * (1 - at), scored["ratio"], 0.24, color=colour)
+                axes.barh(row + 0.2 * (1.5 - at), scored["ratio"], 0.18, color=colour)
     for kind, colour in kinds:
         axes.barh(0, 0, color=colour, label=kind)
     axes.axvline(1, color="0.25", lw=1, ls="--", label="persistence")
