@@ -124,7 +124,7 @@ class Window(ABC):
             raise WindowError(f"the network says {soh:.3g} of the rated capacity: no cell has that")
         # at a load that may differ by so much from the training cells'
         doubt = FINEST * soh if known.is_by_time else 0.0
-        low, high = max(low - doubt, 0.0), high + doubt
+        low, high = max(low - doubt, 0.0), min(high + doubt, MOST_SOH)
         is_told, rated_ah = known.source is not None, known.rated_ah
         return Prediction(
             soh=soh if is_told else None,
