@@ -1,156 +1,11 @@
-"""What the service answers."""
+"""What the service answers of batteries, alerts and models."""
 
 from datetime import datetime
-from functools import partial
-from typing import Any, Literal, Self
+from typing import Any
 
 from pydantic import BaseModel, Field
 
-from model.forecast import Prediction, Trajectory, in_days
-
-SOH_DEFINITION = "discharge capacity ÷ rated capacity, a fraction; 0.7 is end of life"
-
-
-class Verdict(BaseModel):
-    """Whether what is forecast is a guess: one verdict for all that is forecast of a battery."""
-
-    is_unlike_training: bool = Field(
-        description="The last cycles are unlike those that the model learned from: no forecast of "
-        "it has been tested, and intervals may cover less than 90 %"
-    )
-    unlike_training: list[str] = Field(
-        description="In what: features, avg_current_load (given, or capacity ÷ time), soh"
-    )
-
-
-class NextCycle(Verdict):
-    """The cycle that follows, with 90 % intervals: a function of the window's cycles alone."""
-
-    predicted_soh: float | None = Field(
-        description=f"SOH: {SOH_DEFINITION}. null where the rated capacity is not known: send "
-        "rated_capacity_ah, or soh_target with each cycle"
-    )
-    soh_low: float | None = Field(description="Lower end of the 90 % interval")
-    soh_high: float | None = Field(description="Upper end of the 90 % interval")
-    soh_source: Literal["soh_target", "rated_capacity_ah", "training cells' rating"] | None = Field(
-        description="What SOH is known by. The training cells' rating stands in only where the "
-        "window is like theirs"
-    )
-    predicted_capacity_ah: float | None = Field(
-        description="Ah; null where neither a cycle's capacity nor the rating is known"
-    )
-    capacity_low_ah: float | None = Field(description="Lower end of the 90 % interval")
-    capacity_high_ah: float | None = Field(description="Upper end of the 90 % interval")
-    features: str = Field(description="Which network answered: spec, extended, fleet or custom")
-    reason: str = Field(description="Why this one: the window is like what it learned from, or …")
-    rest_hours: float | None = Field(description="Rest before the predicted cycle, h")
-    rest_source: str | None = Field(description="Where rest_hours comes from")
-
-    @classmethod
-    def of(cls, prediction: Prediction) -> Self:
-        return cls(
-            predicted_soh=prediction.soh,
-            soh_low=prediction.soh_low,
-            soh_high=prediction.soh_high,
-            soh_source=prediction.soh_source,
-            predicted_capacity_ah=prediction.capacity_ah,
-            capacity_low_ah=prediction.capacity_low_ah,
-            capacity_high_ah=prediction.capacity_high_ah,
-            features=prediction.features,
-            reason=prediction.reason,
-            rest_hours=prediction.rest_hours,
-            rest_source=prediction.rest_source,
-            is_unlike_training=prediction.is_unlike_training,
-            unlike_training=prediction.unlike_training,
-        )
-
-
-class Answer(BaseModel):
-    """What every forecast says of itself."""
-
-    model_version: str = Field(
-        description="First 12 hexadecimal digits of the SHA-256 of model.pth, followed by "
-        "model_extended.pth and model_fleet.pth where there are"
-    )
-    soh_definition: str = SOH_DEFINITION
-    is_simulated: bool = Field(
-        description="SIMULATED cells, not measurements, are behind this answer"
-    )
-
-
-class WindowAnswer(NextCycle, Answer):
-    """The forecast from a posted window."""
-
-    cycles_posted: int
-    cycles_used: int = Field(description="The last so many of the posted cycles count")
-
-
-class BatchAnswer(Answer):
-    """The forecasts from posted windows, in their order."""
-
-    predictions: list[NextCycle]
-
-
-class BatteryAnswer(NextCycle, Answer):
-    """The forecast from a battery's last cycles."""
-
-    battery_id: str
-    last_cycle_index: int = Field(description="The forecast is of the cycle after this one")
-
-
-class EndOfLife(BaseModel):
-    """Cycles from now to the end of life; null: not within the horizon."""
-
-    soh: float = Field(
-        description="SOH at which it ends: 0.7, or 0.7 of the battery's first capacities where "
-        "those were less, under this load and temperature"
-    )
-    cycles: int | None
-    cycles_low: int | None = Field(description="Early end of the 90 % interval")
-    cycles_high: int | None = Field(description="Late end of the 90 % interval")
-    days: float | None = Field(
-        description="The same in days, at the pace of the last 50 cycles; null where no times are "
-        "known"
-    )
-    days_low: float | None
-    days_high: float | None
-
-    @classmethod
-    def of(cls, trajectory: Trajectory, hours_per_cycle: float | None) -> Self:
-        low, high = trajectory.end_of_life_interval
-        days = partial(in_days, hours_per_cycle=hours_per_cycle)
-        return cls(
-            soh=trajectory.end_soh,
-            cycles=trajectory.end_of_life,
-            cycles_low=low,
-            cycles_high=high,
-            days=days(trajectory.end_of_life),
-            days_low=days(low),
-            days_high=days(high),
-        )
-
-
-class ForecastAnswer(Verdict, Answer):
-    """The state of health of the cycles to come; the first is the next cycle's prediction."""
-
-    unit: str = Field("cycles", description="What the lists and end_of_life count")
-
-    battery_id: str
-    last_cycle_index: int
-    horizon: int
-    soh: list[float] = Field(description="SOH of cycles last_cycle_index + 1, + 2, …")
-    soh_low: list[float]
-    soh_high: list[float]
-    end_of_life: EndOfLife
-    is_reached: bool = Field(description="Whether 70 % is reached within the horizon")
-    end_of_life_cycle: int | None = Field(description="Past cycle from which on it was below 70 %")
-    next_truth_cycle: int | None = Field(
-        description="Where not every cycle has a ground truth, as between reference discharges: "
-        "the cycle that is due to have the next, at their present spacing"
-    )
-    next_truth_soh: float | None = Field(
-        description="SOH of that cycle; null where it lies beyond the horizon"
-    )
+from api.forecasts import Answer, EndOfLife, NextCycle
 
 
 class Battery(BaseModel):
@@ -216,24 +71,6 @@ class Cycles(BaseModel):
     cycles: list[RecordedCycle]
 
 
-class OneStep(BaseModel):
-    """What was predicted for a cycle from the window before it."""
-
-    cycle_index: int
-    predicted_soh: float
-    soh_low: float
-    soh_high: float
-    is_unlike_training: bool = Field(description="Of the window that it was predicted from")
-    soh: float | None = Field(description="What was measured")
-
-
-class OneSteps(Answer):
-    """One-step predictions of every cycle that has a window before it, the coming one included."""
-
-    battery_id: str
-    predictions: list[OneStep]
-
-
 class Curve(BaseModel):
     """The samples of one cycle, as they were recorded; null where one is no number."""
 
@@ -287,11 +124,16 @@ class Health(BaseModel):
 
 
 class NetworkCard(BaseModel):
-    """What one network learned from and was tested on; what is served together has both alike."""
+    """What one network learned from, and how it did on batteries that it did not learn from."""
 
-    features: str = Field(description="As in an answer's features: spec, extended or custom")
+    features: str = Field(description="As in an answer's features: spec, extended, fleet or custom")
+    sees: dict[str, str] = Field(description="What it sees of a cycle, with the meaning")
     train: list[str] = Field(description="Batteries that it learned from")
     test: list[str] = Field(description="Batteries that it was tested on, unseen in training")
+    errors: dict[str, dict[str, dict[str, float | None]]] = Field(
+        description="By test battery; the model's, and persistence's over the same windows, in SOH"
+    )
+    training_curve: list[float] = Field(description="Loss after each epoch")
     learned_from: dict[str, str] = Field(description="Checksum of the cycles that it learned from")
     trained_at: datetime
 
@@ -299,7 +141,8 @@ class NetworkCard(BaseModel):
 class ModelCard(Answer):
     """What the model is, what it learned from, and how well it did."""
 
-    window: int = Field(description="Cycles that a forecast is made from")
+    window: int = Field(description="Most cycles that a forecast is made from")
+    shortest: int = Field(description="Least: as many, or 5 where there is a fleet network")
     networks: list[NetworkCard]
     card: dict[str, Any]
 

@@ -6,31 +6,15 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query
 
 from api import problems
-from api.answers import (
-    Battery,
-    BatteryAnswer,
-    Curve,
-    Cycles,
-    EndOfLife,
-    Fleet,
-    FleetBattery,
-    ForecastAnswer,
-    NextCycle,
-    OneStep,
-    OneSteps,
-)
+from api.answers import Battery, Curve, Cycles, Fleet, FleetBattery
+from api.forecasts import BatteryAnswer, EndOfLife, ForecastAnswer, NextCycle, OneStep, OneSteps
 from api.predictor import Loaded, course
 from api.problems import ProblemError
 from api.schemas import Hours
 from api.state import TheModel, ThePredictor, TheStore
 from api.store import Row, Store
 from model import forecast as model
-from model.forecast import (
-    ModelError,
-    Prediction,
-    Trajectory,
-    WindowError,
-)
+from model.forecast import ModelError, Prediction, Trajectory, WindowError
 
 router = APIRouter(
     prefix="/batteries", tags=["batteries"], responses=problems.responses(404, 409, 422, 503)
@@ -156,13 +140,15 @@ def prediction(
 
 @router.get("/{battery_id}/predictions")
 def predictions(battery_id: BatteryId, store: TheStore, loaded: TheModel) -> OneSteps:
-    """Predict every cycle that has a window before it, from that window and nothing after it.
+    """Predict every ground truth that has a window before it, from that window and nothing after.
 
-    The last one is the cycle still to come. Cycles whose window lacks a feature, or tells no state
-    of health, are left out.
+    The last one is the cycle still to come. What is no ground truth, as a walk of loads, has no
+    state of health to predict. Cycles whose window lacks a feature, or tells no state of health,
+    are left out too.
     """
     row = _battery(store, battery_id)
     past = _history(store, battery_id)
+    truth = [it["soh_target"] for it in past]
     predicted = model.one_steps(loaded.model, past, row["rated_capacity_ah"])
     return OneSteps(
         **loaded.origin(row),
@@ -174,9 +160,10 @@ def predictions(battery_id: BatteryId, store: TheStore, loaded: TheModel) -> One
                 soh_low=it.soh_low,
                 soh_high=it.soh_high,
                 is_unlike_training=it.is_unlike_training,
-                soh=past[cycle_index - 1]["soh_target"] if cycle_index <= len(past) else None,
+                soh=truth[cycle_index - 1] if cycle_index <= len(past) else None,
             )
             for cycle_index, it in predicted.items()
+            if cycle_index > len(past) or truth[cycle_index - 1] is not None
         ],
     )
 

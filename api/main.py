@@ -72,11 +72,15 @@ def model_card(loaded: TheModel) -> ModelCard:
     return ModelCard(
         **loaded.origin(),
         window=model.window,
+        shortest=model.shortest,
         networks=[
             NetworkCard(
                 features=it.config.preset,
+                sees=it.card["features"],
                 train=list(it.config.train),
                 test=list(it.config.test),
+                errors=it.card["test"],
+                training_curve=it.card["training_curve"],
                 learned_from=it.card["learned_from"],
                 trained_at=it.card["trained_at"],
             )

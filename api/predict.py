@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Depends, Query, Request
 
 from api import problems
-from api.answers import BatchAnswer, NextCycle, WindowAnswer
+from api.forecasts import BatchAnswer, NextCycle, WindowAnswer
 from api.problems import FieldError
 from api.schemas import EXAMPLE_WINDOW, Hours, Posted
 from api.state import TheModel

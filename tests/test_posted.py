@@ -1,6 +1,8 @@
 """Windows of other cells than the training cells: NASA's own, and what is scaled from them."""
 
+import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from fastapi.testclient import TestClient
 from psycopg2.extensions import connection
 
 import api.main
+import database
 from model import forecast, train
 from model.config import Config
 from tests.conftest import rows
@@ -40,11 +43,40 @@ def nasa_model(nasa_template: str, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder / "model.pth"
 
 
-@pytest.fixture
-def service(nasa: str, nasa_model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    monkeypatch.setenv("MODEL_PATH", str(nasa_model))
+@pytest.fixture(scope="module")
+def fleet_model(
+    nasa_template: str, nasa_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The same, beside it a fleet model trained on all cells but B0007."""
+    folder = tmp_path_factory.mktemp("fleet_model")
+    for path in nasa_model.parent.glob("*.pth"):
+        shutil.copy(path, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_URL", nasa_template)
+        with closing(database.connect()) as server:
+            chosen = train.chosen(
+                server, Config(train=("all",), features=("fleet",), epochs=2), None, []
+            )
+        assert len(chosen.train) == 17
+        train.run(chosen, folder)
+    return folder / "model.pth"
+
+
+def _serving(model: Path, patch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    patch.setenv("MODEL_PATH", str(model))
     with TestClient(api.main.app, client=("127.0.0.1", 50000)) as opened:
         yield opened
+
+
+@pytest.fixture
+def service(nasa: str, nasa_model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    yield from _serving(nasa_model, monkeypatch)
+
+
+@pytest.fixture
+def three(nasa: str, fleet_model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """The service with all three networks."""
+    yield from _serving(fleet_model, monkeypatch)
 
 
 def cycles(sql: connection, battery_id: str) -> Cycles:
@@ -75,8 +107,10 @@ def scaled(window: Cycles, factor: float, *names: str) -> Cycles:
     ]
 
 
-def posted(service: TestClient, window: Cycles, rated_ah: float | None = None) -> dict[str, Any]:
-    given = {"rated_capacity_ah": rated_ah} if rated_ah else None
+def posted(
+    service: TestClient, window: Cycles, rated_ah: float | None = None, **known: float
+) -> dict[str, Any]:
+    given = known | ({"rated_capacity_ah": rated_ah} if rated_ah else {})
     answer = service.post("/predict", json=window, params=given)
     assert answer.status_code == 200, answer.text
     said: dict[str, Any] = answer.json()
@@ -104,19 +138,131 @@ def test_one_next_cycle_and_one_verdict_everywhere(service: TestClient, sql: con
                 assert other[name] == pytest.approx(asked[name], abs=1e-6), (battery_id, name)
             assert other["unlike_training"] == asked["unlike_training"]
             assert other["soh_source"] == "soh_target"
-        step = service.get(f"/batteries/{battery_id}/predictions").json()["predictions"][-1]
-        first = [ahead[name][0] for name in ("soh", "soh_low", "soh_high")]
-        for numbers in ([step[name] for name in NUMBERS[:3]], first):
-            assert numbers == pytest.approx([asked[name] for name in NUMBERS[:3]], abs=1e-6)
-        assert (
-            step["is_unlike_training"] == asked["is_unlike_training"] == row["is_unlike_training"]
-        )
-        assert asked["unlike_training"] == row["unlike_training"]
+        assert_one_number(service, row, ahead, asked)
         told += 1
     assert told == 8
     alike = {it["battery_id"] for it in fleet if not it["is_unlike_training"]}
     # at 24 °C, with 2 A on average: one group of cells, as NASA recorded them
     assert alike == {"B0005", "B0006", "B0007", "B0018", "B0025", "B0027"}
+
+
+def assert_one_number(
+    service: TestClient, row: dict[str, Any], ahead: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    """The last of /predictions and, where a ground truth is due, the first step of /forecast."""
+    step = service.get(f"/batteries/{row['battery_id']}/predictions").json()["predictions"][-1]
+    expected = pytest.approx([asked[name] for name in NUMBERS[:3]], abs=1e-6)
+    assert [step[name] for name in NUMBERS[:3]] == expected, row["battery_id"]
+    first = [ahead[name][0] for name in ("soh", "soh_low", "soh_high")]
+    if ahead["next_truth_cycle"] is None:
+        assert first == expected, row["battery_id"]
+    else:  # of a walk of loads no network tells: the course of the ground truths goes on
+        assert row["battery_id"] == "RW26"
+        assert first[0] == pytest.approx(row["last_soh"], abs=0.01)
+    assert step["is_unlike_training"] == asked["is_unlike_training"] == row["is_unlike_training"]
+    assert asked["unlike_training"] == row["unlike_training"]
+
+
+def test_with_a_fleet_network_every_cell_has_one_answer(three: TestClient, sql: connection) -> None:
+    fleet = three.get("/batteries?limit=200").json()["batteries"]
+    assert len(fleet) == 18
+    for row in fleet:
+        battery_id, past = row["battery_id"], cycles(sql, row["battery_id"])
+        ahead = three.get(f"/batteries/{battery_id}/forecast").json()
+        asked = three.get(f"/batteries/{battery_id}/prediction").json()
+        alike = battery_id in ("B0005", "B0006", "B0007", "B0018")
+        assert asked["features"] == ("extended" if alike else "fleet"), battery_id
+        for other in (row["next_cycle"], posted(three, past)):
+            for name in NUMBERS:
+                assert other[name] == pytest.approx(asked[name], abs=1e-6), (battery_id, name)
+            for name in ("features", "reason", "unlike_training", "soh_source"):
+                assert other[name] == asked[name], (battery_id, name)
+        assert asked["soh_low"] < asked["predicted_soh"] < asked["soh_high"]
+        assert asked["predicted_soh"] == pytest.approx(row["last_soh"], abs=0.05), battery_id
+        assert_one_number(three, row, ahead, asked)
+        first = row["last_soh"] / row["last_retention"]
+        end = 0.7 * (first if first < 0.7 else 1)
+        assert row["end_of_life"]["soh"] == ahead["end_of_life"]["soh"]
+        assert row["end_of_life"]["soh"] == pytest.approx(end, abs=0.02), battery_id
+
+
+def test_a_cold_cell_that_has_little_but_keeps_it_is_not_about_to_end(three: TestClient) -> None:
+    said = three.get("/batteries/B0053/forecast").json()
+    assert said["end_of_life"]["soh"] < 0.45
+    assert not said["is_reached"]
+    assert said["end_of_life"]["cycles_low"] is None or said["end_of_life"]["cycles_low"] > 10
+
+
+def test_a_short_window_is_answered_by_the_fleet_network(
+    three: TestClient, sql: connection
+) -> None:
+    for battery_id in ("B0007", "B0029", "B0053"):
+        past = cycles(sql, battery_id)
+        for count in (5, 10, 49):
+            window = past[-count:]
+            said = posted(three, window)
+            assert (said["features"], said["reason"]) == ("fleet", "fewer than 50 cycles")
+            assert said["cycles_used"] == len(window)
+            assert said["predicted_soh"] == pytest.approx(window[-1]["soh_target"], abs=0.05)
+        assert_problem(three.post("/predict", json=past[-4:]), 422, "4 cycles, the model needs 5")
+
+
+def test_the_next_load_tells_another_capacity_and_a_wider_interval(
+    three: TestClient, sql: connection
+) -> None:
+    past = cycles(sql, "B0038")
+    here = posted(three, past)
+    same = posted(three, past, load_a=past[-1]["avg_current_load"], ambient_c=44)
+    for name in NUMBERS:
+        assert same[name] == pytest.approx(here[name], abs=1e-6)
+    cold = posted(three, past, load_a=4, ambient_c=24)
+    assert cold["features"] == "fleet"
+    assert cold["predicted_soh"] < here["predicted_soh"]
+    wide = [it["soh_high"] - it["soh_low"] for it in (here, cold)]
+    assert wide[1] > 3 * wide[0]
+    # what B0038 did deliver at 4 A and 24 °C, earlier on
+    known = [
+        it["soh_target"]
+        for it in past
+        if it["soh_target"] and it["ambient_temperature"] == 24 and it["avg_current_load"] > 3.5
+    ]
+    assert known
+    assert all(cold["soh_low"] < it < cold["soh_high"] for it in known)
+    for load_a in (0.5, 1, 8):  # no cell delivers more, however little is known
+        assert posted(three, past, load_a=load_a, ambient_c=24)["soh_high"] <= 1.3
+
+
+def test_a_walk_of_loads_is_never_answered_as_health(three: TestClient, sql: connection) -> None:
+    past = cycles(sql, "RW26")
+    for count in (5, 20, 50):
+        for end in range(count, len(past) + 1, 60):
+            window = past[end - count : end]
+            refused = three.post("/predict", json=features(window))
+            assert_problem(refused, 422, "send soh_target with each cycle, null for")
+    steps = three.get("/batteries/RW26/predictions").json()["predictions"]
+    truth = [n for n, it in enumerate(past, start=1) if it["soh_target"] is not None]
+    assert {it["cycle_index"] for it in steps[:-1]} <= set(truth)
+    assert len(steps) > 5
+    for it in steps[:-1]:
+        assert it["predicted_soh"] == pytest.approx(it["soh"], abs=0.05)
+
+
+def test_each_network_is_named_with_what_it_learned_from(three: TestClient) -> None:
+    said = three.get("/model").json()
+    assert (said["shortest"], said["window"]) == (5, 50)
+    spec, extended, fleet = said["networks"]
+    assert [it["features"] for it in said["networks"]] == ["spec", "extended", "fleet"]
+    assert spec["train"] == extended["train"] == ["B0005", "B0006"]
+    assert len(fleet["train"]) == 17
+    assert "B0007" not in fleet["train"]
+    assert [len(it["sees"]) for it in (spec, extended)] == [3, 5]
+    for it in said["networks"]:
+        assert it["test"] == ["B0007"]
+        errors = it["errors"]["B0007"]
+        assert errors["model"]["windows"] == errors["persistence"]["windows"]
+    assert (
+        fleet["errors"]["B0007"]["model"]["windows"] > spec["errors"]["B0007"]["model"]["windows"]
+    )
 
 
 def test_the_three_features_are_enough_for_cells_like_the_training_cells(

@@ -15,9 +15,8 @@ export async function battery(place, id) {
   const [summary, recorded] = await Promise.all([ask(path), ask(`${path}/cycles?limit=5000`)]);
   // too few cycles, or no model: what was measured is shown all the same
   const orNothing = (asked) => asked.catch((error) => ({ problem: error.message }));
-  const steps = await orNothing(ask(`${path}/predictions`));
+  const [steps, next] = await Promise.all(["predictions", "prediction"].map((it) => orNothing(ask(`${path}/${it}`))));
   const kept = recorded.cycles.filter((it) => it.is_usable);
-  const next = steps.predictions?.find((it) => it.cycle_index > kept.length);
   const known = kept.filter((it) => it.soh != null);
   const life = el("div", { class: "chart", "aria-label": `SOH and features of ${id} over cycles` });
   life.style.height = "720px";
@@ -65,11 +64,12 @@ export async function battery(place, id) {
       fact("Cycles", String(summary.cycles), summary.discharges > summary.cycles ? `${summary.discharges - summary.cycles} left out` : "all recorded ones"),
       fact("Last SOH", percent(summary.last_soh), `first ${percent(summary.first_soh)}`),
       fact("Retention", percent(summary.last_retention), "of its own first capacities at this load and temperature"),
-      next ? fact("Next cycle", percent(next.predicted_soh), `${between(next.soh_low, next.soh_high)} · ${(next.predicted_soh * summary.rated_capacity_ah).toFixed(2)} Ah`)
-        : fact("Next cycle", "–", steps.problem ?? "too few cycles, or without a feature or a rating"),
+      next.problem ? fact("Next cycle", "–", next.problem)
+        : fact("Next cycle", percent(next.predicted_soh), `${between(next.soh_low, next.soh_high)} · ${next.predicted_capacity_ah.toFixed(2)} Ah, by ${next.features}: ${next.reason.replaceAll("_", " ")}`),
       isOver(summary) ? fact("Remaining cycles", "0", `below 70 % by ${measure(summary)} since cycle ${summary.end_of_life_cycle}`)
         : ahead.problem ? fact("Remaining cycles", "–", ahead.problem)
-          : fact("Remaining cycles", cycles, `${ahead.is_reached ? `${range}, at 90 %` : `not reached within ${horizon.value}. ${range}`}${isByRetention(summary) ? `: until ${percent(ahead.end_of_life.soh)}, 70 % of its first capacities here` : ""}`));
+          : fact("Remaining cycles", cycles, [ahead.is_reached ? `${range}, at 90 %` : range || `not within ${horizon.value}`,
+            isByRetention(summary) && `until ${percent(ahead.end_of_life.soh)}, 70 % of its first capacities here`].filter(Boolean).join("; ")));
   }
 
   // an excluded discharge has no cycle of its own: it stands between its neighbours
@@ -131,7 +131,7 @@ export async function battery(place, id) {
       xaxis: { title: { text: "cycle" }, anchor: names.length ? `y${names.length + 1}` : "y", showspikes: true, spikemode: "across", spikethickness: 1, spikedash: "dot", spikecolor: colour("quiet") },
       yaxis: { title: { text: "SOH" }, domain: names.length ? [0.52, 1] : [0, 1], tickformat: ".0%" },
       shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: end, y1: end, line: { color: colour("bad"), dash: "dot", width: 1.3 } }],
-      annotations: [{ xref: "paper", x: 1, xanchor: "right", y: end, yanchor: "bottom", text: `end of life, ${percent(end)}`, showarrow: false, font: { color: colour("bad"), size: 12 } }],
+      annotations: [{ xref: "paper", x: 0, xanchor: "left", y: end, yanchor: "bottom", text: `end of life, ${percent(end)}`, showarrow: false, font: { color: colour("bad"), size: 12 } }],
     };
     names.forEach((name, k) => {
       const height = 0.46 / names.length;

@@ -73,7 +73,7 @@ export function verdict(it) {
 export function remaining(end, horizon) {
   if (!end || end.cycles == null) return [`> ${horizon}`, end?.cycles_low != null ? `at the earliest ${end.cycles_low}` : ""];
   const days = end.days == null ? "" : `about ${end.days < 10 ? end.days.toFixed(1) : Math.round(end.days)} days · `;
-  return [`${end.cycles}`, `${days}${end.cycles_low ?? end.cycles} – ${end.cycles_high ?? `> ${horizon}`}`];
+  return [`${end.cycles}`, `${days}${end.cycles_low ?? end.cycles} – ${end.cycles_high ?? `over ${horizon}`}`];
 }
 
 /** Whether a battery is at its end of life, by the measure that decided: capacity may have come back since. */

@@ -118,7 +118,7 @@ function row(it, horizon) {
     el("td", { class: "number", "data-label": "Cycles" }, String(it.cycles)),
     el("td", { class: "number", "data-label": "Last SOH" }, percent(it.last_soh)),
     el("td", { class: "number", "data-label": "Retention" }, percent(it.last_retention)),
-    el("td", { class: "number", "data-label": "Next cycle" }, next ? percent(next.predicted_soh) : "–", next ? el("small", {}, between(next.soh_low, next.soh_high)) : null),
+    el("td", { class: "number", "data-label": "Next cycle", title: next ? `by ${next.features}: ${next.reason}` : null }, next ? percent(next.predicted_soh) : "–", next ? el("small", {}, between(next.soh_low, next.soh_high)) : null),
     el("td", { class: "number", "data-label": "Remaining cycles" }, left[0], left[1] ? el("small", {}, left[1]) : null),
     el("td", { class: "wide" }, flags(it)));
 }
@@ -127,9 +127,9 @@ function flags(it) {
   const made = [];
   const add = (kind, text, title) => made.push(el("span", { class: `flag ${kind}`, title }, text));
   if (isOver(it)) add("bad", "end of life", `Below 70 % by ${measure(it)}`);
-  else if (isByRetention(it)) add("", "by retention", "Its first capacities under this load and temperature were below 70 % of the rated one: what it retains of them tells its age");
-  else if (it.end_of_life?.cycles_low != null && it.end_of_life.cycles_low <= 50) add("warn", "70 % within 50 cycles?", "The early end of the interval is within 50 cycles");
+  else if (it.end_of_life?.cycles_low != null && it.end_of_life.cycles_low <= 50) add("warn", "ends within 50 cycles?", "The early end of the interval is within 50 cycles");
   else if (it.last_soh != null && it.last_soh >= 0.8) add("good", "healthy", "Last SOH is 80 % or more");
+  if (!isOver(it) && isByRetention(it)) add("", "by retention", "Its first capacities under this load and temperature were below 70 % of the rated one: what it retains of them tells its age");
   if (it.rated_capacity_ah == null) add("", "not rated", "Without a rated capacity there is no state of health: load it again with --rated-capacity-ah");
   else if (!it.next_cycle) add("", "no forecast", "Too few cycles for the model's window, a feature that it lacks, or no model");
   if (it.is_unlike_training) add("warn", "unlike training", it.unlike_training.map(words).join(", "));

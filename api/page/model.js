@@ -2,16 +2,16 @@
 import { ask, chart, colour, downloads, el, percent, tinted, words } from "./common.js";
 
 const ROLLING = 20;
+const SHADES = ["predicted", "other", "forecast", "bad"];
 
 export async function model(place) {
   document.title = "Model · Battery forecast";
-  const { card, networks, model_version: version, window: width } = await ask("/model");
-  const tested = Object.keys(card.test ?? {});
+  const { networks, model_version: version, shortest, window: width } = await ask("/model");
+  const tested = [...new Set(networks.flatMap((it) => Object.keys(it.errors)))];
   place.append(
     el("h1", {}, "Model"),
-    el("p", { class: "quiet" }, `Version ${version}, a window of ${width} cycles. The batteries that it was tested on are unseen in training.`),
-    el("ul", { class: "quiet" }, networks.map((it) => el("li", {}, `${it.features}: learned from ${it.train.join(", ")}, tested on ${it.test.join(", ")}, ${new Date(it.trained_at).toLocaleString()}`))),
-    errors(card.test ?? {}), await health(version), definitions(card));
+    el("p", { class: "quiet" }, `Version ${version}, windows of ${shortest < width ? `${shortest} to ${width}` : width} cycles. The batteries that a network was tested on are unseen in its training.`),
+    learned(networks), errors(networks), await health(version));
   const series = [];
   for (const id of tested) {
     const answer = await ask(`/batteries/${encodeURIComponent(id)}/predictions`).catch(() => null);
@@ -21,7 +21,7 @@ export async function model(place) {
   const pair = el("div", { class: "pair" });
   place.append(pair);
   if (able.length) await charts(pair, able);
-  await training(pair, card.training_curve);
+  await training(pair, networks);
 }
 
 /** Put beside each prediction what persistence would have said: the last measured SOH before it. */
@@ -37,16 +37,29 @@ function battery(id, steps) {
   return { id, points };
 }
 
-function errors(test) {
-  const rows = Object.entries(test).flatMap(([id, methods]) => Object.entries(methods).map(([method, it]) => el("tr", {},
-    el("td", {}, id), el("td", {}, words(method)),
-    [it.rmse?.toFixed(4), it.mae?.toFixed(4), it.mape?.toFixed(2), it.r2?.toFixed(3), it.windows].map((value) => el("td", { class: "number" }, String(value ?? "–"))))));
-  return el("section", { class: "card", "aria-labelledby": "errors" },
-    el("div", { class: "card-head" }, el("h2", { id: "errors" }, "Errors on unseen batteries, in SOH")),
-    el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of errors" }, el("table", {},
-      el("thead", {}, el("tr", {}, ["Battery", "Method"].map((it) => el("th", { scope: "col" }, it)),
-        ["RMSE", "MAE", "MAPE, %", "R²", "Windows"].map((it) => el("th", { scope: "col", class: "number" }, it)))),
-      el("tbody", {}, rows))));
+function table(title, heads, rows) {
+  const id = title.toLowerCase().replaceAll(/\W+/g, "-");
+  return el("section", { class: "card", "aria-labelledby": id },
+    el("div", { class: "card-head" }, el("h2", { id }, title)),
+    el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Table: ${title}` }, el("table", {},
+      el("thead", {}, el("tr", {}, heads.map(([name, kind]) => el("th", { scope: "col", class: kind }, name)))), el("tbody", {}, rows))));
+}
+
+function learned(networks) {
+  const rows = networks.map((it) => el("tr", { "data-network": it.features },
+    el("td", {}, it.features, el("small", {}, new Date(it.trained_at).toLocaleString())),
+    el("td", {}, it.train.join(", ")), el("td", {}, it.test.join(", ")),
+    el("td", {}, Object.entries(it.sees).map(([name, meaning]) => el("div", {}, words(name), el("small", {}, meaning))))));
+  return table("Networks", [["Network"], ["Learned from"], ["Tested on"], ["Sees of each cycle"]], rows);
+}
+
+/** A network beside persistence over the same windows: networks that need fewer cycles have more of them. */
+function errors(networks) {
+  const rows = networks.flatMap((network) => Object.entries(network.errors).flatMap(([id, methods]) => Object.entries(methods).map(([method, it]) => el("tr", {},
+    el("td", {}, id), el("td", {}, method === "model" ? network.features : el("span", { class: "quiet" }, words(method))),
+    [it.windows, it.rmse?.toFixed(4), it.mae?.toFixed(4), it.mape?.toFixed(2), it.r2?.toFixed(3)].map((value) => el("td", { class: "number" }, String(value ?? "–")))))));
+  return table("Errors on unseen batteries, in SOH",
+    [["Battery"], ["Method"], ...["Windows", "RMSE", "MAE", "MAPE, %", "R²"].map((it) => [it, "number"])], rows);
 }
 
 /** How forecasts did that were kept and have come since; the model in use first. */
@@ -67,15 +80,6 @@ async function health(version) {
       el("tbody", {}, rows))) : el("p", { class: "quiet" }, refusal ?? empty));
 }
 
-function definitions(card) {
-  const known = card.features ?? Object.fromEntries((card.config?.features ?? []).map((name) => [name, ""]));
-  const entries = Array.isArray(known) ? known.map((it) => [it.name ?? it, it.description ?? ""]) : Object.entries(known);
-  if (!entries.length) return "";
-  const text = (it) => (typeof it === "string" ? it : JSON.stringify(it));
-  return el("section", { class: "card", "aria-labelledby": "features" }, el("h2", { id: "features" }, "Features it sees"),
-    el("ul", {}, entries.map(([name, meaning]) => el("li", {}, words(name), meaning ? `: ${text(meaning)}` : ""))));
-}
-
 async function charts(pair, series) {
   const add = (name, title, note) => {
     const area = el("div", { class: "chart", "aria-label": title });
@@ -89,7 +93,6 @@ async function charts(pair, series) {
     head: ["battery_id", "cycle_index", "soh", "predicted_soh", "soh_low", "soh_high", "persistence"],
     rows: all.map((it) => [it.id, it.cycle_index, it.soh, it.predicted_soh, it.soh_low, it.soh_high, it.last]),
   });
-  const shades = ["predicted", "other", "forecast", "bad"];
   const scatter = add("predicted_measured", "Predicted against measured SOH", "On the line the prediction is exact.");
   const error = add("error_persistence", "Error against persistence", "Persistence says that the next cycle is as the last one.");
   const interval = add("calibration", "Calibration of the interval",
@@ -103,14 +106,14 @@ async function charts(pair, series) {
       traces: [
         { name: "exact", x: ends, y: ends, mode: "lines", line: { color: colour("quiet"), dash: "dot", width: 1.2 }, hoverinfo: "skip" },
         ...series.map((it, k) => ({ name: it.id, x: it.points.map((p) => p.soh), y: it.points.map((p) => p.predicted_soh), mode: "markers", text: it.points.map((p) => `cycle ${p.cycle_index}`),
-          marker: { size: 6, color: tinted(shades[k % 4], 0.75) }, hovertemplate: "%{text}: %{y:.3f}, measured %{x:.3f}" })),
+          marker: { size: 6, color: tinted(SHADES[k % 4], 0.75) }, hovertemplate: "%{text}: %{y:.3f}, measured %{x:.3f}" })),
       ],
       layout: { hovermode: "closest", margin: { l: 58, r: 12, t: 26, b: 44 }, xaxis: { title: { text: "measured SOH" }, tickformat: ".0%" }, yaxis: { title: { text: "predicted SOH" }, tickformat: ".0%" } },
     };
   });
   await chart(error.area, error.name, () => ({
     traces: series.flatMap((it, k) => [
-      { name: `${it.id}, model`, x: it.points.map((p) => p.cycle_index), y: it.points.map((p) => p.predicted_soh - p.soh), mode: "lines", line: { color: colour(shades[k % 4]), width: 1.6 }, hovertemplate: "%{y:+.4f}" },
+      { name: `${it.id}, model`, x: it.points.map((p) => p.cycle_index), y: it.points.map((p) => p.predicted_soh - p.soh), mode: "lines", line: { color: colour(SHADES[k % 4]), width: 1.6 }, hovertemplate: "%{y:+.4f}" },
       { name: `${it.id}, persistence`, x: it.points.map((p) => p.cycle_index), y: it.points.map((p) => p.last - p.soh), mode: "lines", line: { color: colour("quiet"), width: 1.2, dash: "dot" }, hovertemplate: "%{y:+.4f}" },
     ]),
     layout: { margin: { l: 62, r: 12, t: 26, b: 44 }, xaxis: { title: { text: "cycle" } }, yaxis: { title: { text: "predicted less measured SOH" } } },
@@ -118,8 +121,9 @@ async function charts(pair, series) {
   await chart(interval.area, interval.name, () => ({
     traces: series.map((it, k) => {
       const hits = it.points.map((p) => (p.soh >= p.soh_low && p.soh <= p.soh_high ? 1 : 0));
-      const share = hits.map((_, end) => hits.slice(Math.max(0, end - ROLLING + 1), end + 1)).map((part) => part.reduce((a, b) => a + b, 0) / part.length);
-      return { name: it.id, x: it.points.map((p) => p.cycle_index), y: share, mode: "lines", line: { color: colour(shades[k % 4]), width: 1.8 }, hovertemplate: "%{y:.0%}" };
+      const first = Math.min(ROLLING, hits.length) - 1;
+      const share = hits.slice(first).map((_, k) => hits.slice(k, k + first + 1)).map((part) => part.reduce((a, b) => a + b, 0) / part.length);
+      return { name: it.id, x: it.points.slice(first).map((p) => p.cycle_index), y: share, mode: "lines", line: { color: colour(SHADES[k % 4]), width: 1.8 }, hovertemplate: "%{y:.0%}" };
     }),
     layout: {
       showlegend: true, margin: { l: 58, r: 12, t: 26, b: 44 }, xaxis: { title: { text: "cycle" } }, yaxis: { title: { text: "share inside" }, tickformat: ".0%", range: [0, 1.05] },
@@ -128,20 +132,17 @@ async function charts(pair, series) {
   }));
 }
 
-async function training(pair, curve) {
-  const section = el("section", { class: "card", "aria-label": "Training curve" });
-  const head = el("div", { class: "card-head" }, el("h2", {}, "Training curve"));
-  section.append(head);
-  pair.append(section);
-  if (!curve?.length) {
-    section.append(el("p", { class: "quiet" }, "This model's file carries none."));
-    return;
-  }
+async function training(pair, networks) {
   const area = el("div", { class: "chart", "aria-label": "Loss over epochs" });
-  section.append(area);
-  head.append(downloads("training_curve", area, () => ({ head: ["epoch", "loss"], rows: curve.map((loss, k) => [k + 1, loss]) })));
+  const longest = Math.max(...networks.map((it) => it.training_curve.length));
+  const curves = () => ({
+    head: ["epoch", ...networks.map((it) => `${it.features}_loss`)],
+    rows: Array.from({ length: longest }, (_, k) => [k + 1, ...networks.map((it) => it.training_curve[k])]),
+  });
+  pair.append(el("section", { class: "card", "aria-label": "Training curve" },
+    el("div", { class: "card-head" }, el("h2", {}, "Training curves"), downloads("training_curve", area, curves)), area));
   await chart(area, "training_curve", () => ({
-    traces: [{ name: "loss", x: curve.map((_, k) => k + 1), y: curve, mode: "lines", line: { color: colour("predicted"), width: 1.8 }, hovertemplate: "%{y:.4~g}" }],
-    layout: { xaxis: { title: { text: "epoch" } }, yaxis: { title: { text: "loss" }, type: "log" } },
+    traces: networks.map((it, k) => ({ name: it.features, x: it.training_curve.map((_, epoch) => epoch + 1), y: it.training_curve, mode: "lines", line: { color: colour(SHADES[k % 4]), width: 1.8 }, hovertemplate: "%{y:.4~g}" })),
+    layout: { showlegend: true, margin: { l: 58, r: 12, t: 26, b: 44 }, xaxis: { title: { text: "epoch" } }, yaxis: { title: { text: "loss" }, type: "log" } },
   }));
 }

@@ -3,7 +3,7 @@ import { ask, between, el, notice, percent, Problem, verdict, words } from "./co
 
 export async function tryIt(place) {
   document.title = "Try it · Battery forecast";
-  const { window: width } = await ask("/model");
+  const { window: width, shortest } = await ask("/model");
   const text = el("textarea", { id: "cycles", spellcheck: "false", "aria-describedby": "hint" });
   const file = el("input", { id: "file", type: "file", accept: ".json,.csv,text/csv,application/json" });
   const rated = el("input", { id: "rated", type: "number", min: 0, step: "any", placeholder: "unknown" });
@@ -19,7 +19,7 @@ export async function tryIt(place) {
       if (!able) throw new Problem({ detail: "There is no battery to take them from." });
       const { cycles } = await ask(`/batteries/${encodeURIComponent(able.battery_id)}/cycles?limit=5000`);
       const window = cycles.filter((it) => it.is_usable).slice(-width).map((it) => ({ ...it.features, soh_target: it.soh }));
-      text.value = `[\n${window.map((it) => ` ${JSON.stringify(it)}`).join(",\n")}\n]`;
+      text.value = `[\n${window.map((it) => JSON.stringify(it)).join(",\n")}\n]`;
     } catch (error) {
       answer.replaceChildren(notice(error));
     }
@@ -40,8 +40,8 @@ export async function tryIt(place) {
 
   place.append(
     el("h1", {}, "Try it"),
-    el("p", { class: "quiet", id: "hint" }, `${width} cycles, oldest first: a JSON list of objects, or CSV whose first line names the features. `,
-      `avg_voltage_load (V), max_temperature (°C) and time_to_discharge (s) are needed, discharge_capacity (Ah) or avg_current_load (A) where the load is not that of the training cells; of more than ${width} cycles the last ${width} count.`),
+    el("p", { class: "quiet", id: "hint" }, `${shortest < width ? `${shortest} to ${width}` : width} cycles, oldest first: a JSON list of objects, or CSV whose first line names the features, as in cycle_series; of more than ${width} cycles the last ${width} count. `,
+      "Each tells its health by soh_target, by discharge_capacity (Ah), or by avg_current_load (A) and time_to_discharge (s). Where the load is that of the training cells, avg_voltage_load (V), max_temperature (°C) and time_to_discharge (s) do."),
     el("form", { class: "card", onsubmit: send },
       el("div", { class: "card-head" }, el("label", { for: "cycles" }, "Cycles"), el("span", { class: "tools" }, example, el("label", { for: "file" }, "or a file"), file)),
       text,
@@ -57,7 +57,7 @@ function result(said) {
     said.predicted_capacity_ah == null ? fact("Capacity", "–", "give the rated capacity")
       : fact("Capacity", `${said.predicted_capacity_ah.toFixed(3)} Ah`, `90 % interval ${said.capacity_low_ah.toFixed(3)} – ${said.capacity_high_ah.toFixed(3)} Ah`),
     fact("Cycles", `${said.cycles_used} used`, `of ${said.cycles_posted} posted`),
-    fact("Model", said.features, said.model_version)),
+    fact("Network", said.features, said.reason)),
   said.cycles_posted > said.cycles_used ? el("p", { class: "notice" }, `${said.cycles_posted} cycles were posted; the last ${said.cycles_used} count.`) : null,
   verdict(said));
 }
