@@ -73,9 +73,11 @@ class FleetWindow(Window):
             )
         at = int(np.flatnonzero(np.isfinite(known.truth))[-1])
         seen = Coming(**{name: self.cycles[at].get(name) for name in fleet.POINT})
+        # what is not told of the coming cycle is as it was, as in fleet.steps
+        told = {name: it for name in fleet.POINT if (it := getattr(self.coming, name)) is not None}
         here, there = (
             Point(load / known.rated_ah, ambient, float(known.truth[at]))
-            for load, ambient in (_point(seen, known, at), _point(self.coming, known, at))
+            for load, ambient in (_point(it, known, at) for it in (seen, replace(seen, **told)))
         )
         return Foretold(*self.forecaster.levels.forecast(here, there))
 
