@@ -27,7 +27,9 @@ def _knob(default: Any, text: str, choices: tuple[str, ...] | None = None) -> An
 class Config:
     """What makes one model; saved within it."""
 
-    train: tuple[str, ...] = _knob(("B0005", "B0006"), "batteries to learn from, two or more")
+    train: tuple[str, ...] = _knob(
+        ("B0005", "B0006"), "batteries to learn from, two or more; all: every one but those to test"
+    )
     test: tuple[str, ...] = _knob(("B0007",), "batteries to be tested on, unseen in training")
     target: str = _knob(
         "change",

@@ -73,6 +73,7 @@ class FleetWindow(Window):
             )
         at = int(np.flatnonzero(np.isfinite(known.truth))[-1])
         seen = data.measured([self.cycles[at]], fleet.POINT)[0]
+        seen[0] = known.current_a[at]  # capacity ÷ time where it is not given
         planned = data.measured([vars(self.coming)], fleet.POINT)[0]
         here, there = (
             Point(load / known.rated_ah, ambient, float(known.truth[at]))
