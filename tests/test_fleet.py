@@ -303,10 +303,14 @@ def test_an_ambient_that_is_not_known_neither_differs_nor_narrows() -> None:
     assert width(made, seen, Point(1.2, unknown)) == pytest.approx(far)
 
 
-def test_levels_of_a_single_group_are_as_wrong_as_they_lie_apart() -> None:
+def test_how_wrong_levels_are_is_told_by_groups_left_out() -> None:
     made = Levels()
-    made.fit([Point(1.0, 24.0, 0.9), Point(2.0, 24.0, 0.6)], ["one", "one"])
+    here = [Point(1.0, 24.0, soh) for soh in (0.9, 0.9, 0.6)]
+    made.fit(here, ["one", "one", "two"])
     assert float(made.error) == pytest.approx(np.log(0.9 / 0.6))
+    # of a single group: as wrong as its points lie apart
+    made.fit([Point(1.0, 24.0, 0.9), Point(2.0, 24.0, 0.5)], ["one", "one"])
+    assert float(made.error) == pytest.approx(np.log(0.9 / 0.5))
 
 
 THREE = ("S0001", "S0002", "S0004")
