@@ -15,7 +15,9 @@ export async function battery(place, id) {
   const [summary, recorded] = await Promise.all([ask(path), ask(`${path}/cycles?limit=5000`)]);
   // too few cycles, or no model: what was measured is shown all the same
   const orNothing = (asked) => asked.catch((error) => ({ problem: error.message }));
-  const [steps, next] = await Promise.all(["predictions", "prediction"].map((it) => orNothing(ask(`${path}/${it}`))));
+  const steps = await orNothing(ask(`${path}/predictions`));
+  const isNext = steps.predictions?.at(-1)?.cycle_index > summary.cycles;
+  const next = isNext ? await orNothing(ask(`${path}/prediction`)) : { problem: steps.problem ?? "too few cycles, or without a feature or a rating" };
   const kept = recorded.cycles.filter((it) => it.is_usable);
   const known = kept.filter((it) => it.soh != null);
   const life = el("div", { class: "chart", "aria-label": `SOH and features of ${id} over cycles` });
