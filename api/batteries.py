@@ -148,7 +148,6 @@ def predictions(battery_id: BatteryId, store: TheStore, loaded: TheModel) -> One
     """
     row = _battery(store, battery_id)
     past = _history(store, battery_id)
-    truth = [it["soh_target"] for it in past]
     predicted = model.one_steps(loaded.model, past, row["rated_capacity_ah"])
     return OneSteps(
         **loaded.origin(row),
@@ -160,10 +159,9 @@ def predictions(battery_id: BatteryId, store: TheStore, loaded: TheModel) -> One
                 soh_low=it.soh_low,
                 soh_high=it.soh_high,
                 is_unlike_training=it.is_unlike_training,
-                soh=truth[cycle_index - 1] if cycle_index <= len(past) else None,
+                soh=past[cycle_index - 1]["soh_target"] if cycle_index <= len(past) else None,
             )
             for cycle_index, it in predicted.items()
-            if cycle_index > len(past) or truth[cycle_index - 1] is not None
         ],
     )
 

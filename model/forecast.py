@@ -110,14 +110,18 @@ def predict(
 def one_steps(
     model: Model, history: Sequence[Cycle], rated_capacity_ah: float | None = None
 ) -> dict[int, Prediction]:
-    """Predict every cycle that has a window before it, from that window and nothing after it.
+    """Predict every ground truth that has a window before it, from that and nothing after it.
 
     By the number of the cycle; the last one is the cycle still to come. Of the others it is known
-    what was before they began: rests, the charge, the load. Those whose window lacks a feature or
-    tells no state of health are left out.
+    what was before they began: rests, the charge, the load. What is no ground truth has no state of
+    health to predict; those whose window lacks a feature or tells no state are left out, too.
     """
     asked = _Question(history, rated_ah=rated_capacity_ah)
-    fixed, fleet = (cut(model, asked, model.shortest) for cut in (_fixed, _fleet))
+    wanted = [it["soh_target"] is not None for it in history[model.shortest :]] + [True]
+    fixed, fleet = (
+        [it if is_wanted else None for it, is_wanted in zip(cuts, wanted, strict=False)]
+        for cuts in (cut(model, asked, model.shortest) for cut in (_fixed, _fleet))
+    )
     return _predictions(model, _by_the_likest(model, fixed, fleet))
 
 

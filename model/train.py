@@ -196,7 +196,7 @@ def _test(made: Trained, series: Series) -> Tested:
 
 def _features(config: Config) -> dict[str, str]:
     if config.preset == "fleet":
-        return {"discharge_capacity": "and what else of a cycle in cycle_series is known"}
+        return {"cycle_series": "all that is known of a cycle, in the battery's own scale"}
     return {name: knobs.INPUTS.get(name, "as in cycle_features") for name in config.inputs}
 
 
