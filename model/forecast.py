@@ -154,15 +154,21 @@ def going_on(
     cycles: Sequence[Cycle],
     told: Prediction | None,
     rated_capacity_ah: float | None = None,
-) -> tuple[tuple[float, float, float] | None, str, bool]:
+) -> tuple[tuple[float, float, float] | None, bool, bool]:
     """Return what `forecast` goes on from, knowing what a network told of the next cycle.
 
-    The next SOH with its interval, where a ground truth is due, the network's features and its
-    verdict. Where none could tell, the verdict is on the cycles there are.
+    The next SOH with its interval, where a ground truth is due; whether the cycles lie beyond what
+    `spec` learned from; and the verdict: where no network could tell, that on the cycles there are.
     """
+    asked = _Question(cycles[-model.window :], rated_ah=rated_capacity_ah)
+    is_beyond = bool(model.fleet) and not (told and told.features != "fleet")
+    if is_beyond:
+        (seen,) = _cut(model, asked, len(asked.cycles))
+        is_beyond = seen is None or bool(seen.beyond_training())
     if told is None:
-        return None, "fleet", bool(unlike_training(model, cycles, rated_capacity_ah))
-    return told.next_soh if is_due(course) else None, told.features, told.is_unlike_training
+        is_unlike = bool(unlike_training(model, cycles, rated_capacity_ah))
+        return None, is_beyond, is_unlike
+    return told.next_soh if is_due(course) else None, is_beyond, told.is_unlike_training
 
 
 def _network(model: Model, cycles: Sequence[Cycle]) -> Forecaster:

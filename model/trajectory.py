@@ -59,18 +59,18 @@ def forecast(
     course: Course,
     horizon: int,
     next_soh: tuple[float, float, float] | None = None,
-    features: str = "fleet",
+    is_beyond: bool = False,
     is_unlike_training: bool = False,
 ) -> Trajectory:
     """Forecast the SOH of each of the next `horizon` cycles of a battery, as `Fade.forecast`.
 
-    They go on as the batteries fade that the network learned from which tells the next cycle: it is
-    named by its features. Of a battery unlike those in its training intervals are wider: see
-    `Trajectory.widened`. Raises TooFewCyclesError without a ground truth.
+    A battery with cycles beyond what `spec` learned from goes on as those of the fleet fade, where
+    there is a fleet model. Of one unlike training intervals are wider: see `Trajectory.widened`.
+    Raises TooFewCyclesError without a ground truth.
     """
     if len(course.soh) == 0:
         raise TooFewCyclesError("no cycle with a known state of health: one at least is needed")
-    by = model.fleet if model.fleet and features == "fleet" else model.spec
+    by = model.fleet if model.fleet and is_beyond else model.spec
     made = by.fade.forecast(course, horizon, next_soh)
     if is_unlike_training:
         return made.widened(next_soh[0] if next_soh else float(course.soh[-1]))

@@ -107,10 +107,17 @@ class Window(ABC):
 
     def unlike_training(self) -> list[str]:
         """Name what is unlike training, in as many cycles as there are."""
+        return self._judge(self.forecaster.familiarity.unlike)
+
+    def beyond_training(self) -> list[str]:
+        """Name what lies beyond all training cycles, in as many cycles as there are."""
+        return self._judge(self.forecaster.familiarity.beyond)
+
+    def _judge(self, verdicts: Callable[[Array], list[list[str]]]) -> list[str]:
         known = _attempt(self.known)
         if isinstance(known, WindowError):  # of a state that is not known nothing is known alike
             return [STATE]
-        (names,) = self.forecaster.familiarity.unlike(self.judged(known)[None])
+        (names,) = verdicts(self.judged(known)[None])
         return names
 
     def prediction(
