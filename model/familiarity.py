@@ -109,6 +109,8 @@ def _judged(series: Series, names: Sequence[str]) -> Array:
 
 def _windows(rows: Array, window: int) -> Array:
     """Cut the windows of consecutive rows that lack nothing, to [windows, window, names]."""
+    if len(rows) < window:
+        return np.zeros((0, window, rows.shape[1]))
     cut = np.lib.stride_tricks.sliding_window_view(rows, window, axis=0).transpose(0, 2, 1)
     whole: Array = cut[np.isfinite(cut).all(axis=(1, 2))]
     return whole

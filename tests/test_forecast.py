@@ -1,6 +1,7 @@
 """Intervals, familiarity and forecasts: on made-up numbers where the answer is known by hand."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,16 @@ def test_the_interval_covers_what_it_promises() -> None:
     interval.fit([generator.normal(0, 1, 2000)])
     half = interval.half_width()
     assert 0.88 < (np.abs(generator.normal(0, 1, 20000)) <= half).mean() < 0.92
+
+
+def test_a_battery_shorter_than_a_window_tells_nothing_of_training() -> None:
+    generator = np.random.default_rng(0)
+    cells = [series(generator) for _ in range(2)]
+    short = replace(cells[0], cycles=cells[0].cycles[:4], cycle_index=np.arange(1, 5))
+    made, alone = Familiarity(MEASURED), Familiarity(MEASURED)
+    made.fit([*cells, short], 10)
+    alone.fit(cells, 10)
+    np.testing.assert_array_equal(made.reference, alone.reference)
 
 
 def test_unlike_windows_are_told_by_feature() -> None:

@@ -86,7 +86,7 @@ def _measured(ada: User, folder: Path) -> None:
     assert re.search(r"B0018 +model +0\.0", said)
     assert "SIMULATED" not in said
     # what is done is kept
-    assert make(ada, folder, "demo").count("nothing to do: artifacts/model") == 2
+    assert make(ada, folder, "demo").count("nothing to do: artifacts/model") == 3
 
 
 def _corrected_and_removed(ada: User, folder: Path) -> None:
