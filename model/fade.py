@@ -63,12 +63,6 @@ class Course:
             last_age=float(series.age[-1]),
         )
 
-    @classmethod
-    def by_number(cls, soh: Array) -> "Course":
-        """Return the course of a battery each of whose cycles [cycles] is a full one."""
-        cycle = np.arange(1.0, len(soh) + 1)
-        return cls(cycle, np.cumsum(soh), soh, len(soh), float(soh.sum()))
-
     def past(self) -> Past:
         """Return the truths by age in full cycles of the battery as it was."""
         soh = np.maximum(self.soh, LEAST_SOH)

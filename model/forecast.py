@@ -5,7 +5,7 @@ known of the cycle to come. Answered is a Prediction, a function of that window 
 WindowError, which says what to send instead. The network whose training it resembles answers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from model import window_fixed, window_fleet
@@ -80,15 +80,19 @@ def answers(
     rated_capacity_ah = rated_capacity_ah or [None] * count
     comings = coming or [Coming()] * count
     fixed: list[Window | None] = []
-    fleet: list[Window | None] = []
+    questions = []
     for cycles, hours, rated, its in zip(
         windows, rest_hours, rated_capacity_ah, comings, strict=True
     ):
         if len(cycles) < model.shortest:
             raise TooFewCyclesError(f"{len(cycles)} cycles, the model needs {model.shortest}")
         asked = _Question(cycles[-model.window :], hours, rated, its)
+        questions.append(asked)
         fixed += _fixed(model, asked, len(asked.cycles))
-        fleet += _fleet(model, asked, len(asked.cycles))
+
+    def fleet(at: int) -> Window | None:
+        return _fleet(model, questions[at], len(questions[at].cycles))[0]
+
     return _by_the_likest(model, fixed, fleet)
 
 
@@ -122,7 +126,7 @@ def one_steps(
         [it if is_wanted else None for it, is_wanted in zip(cuts, wanted, strict=False)]
         for cuts in (cut(model, asked, model.shortest) for cut in (_fixed, _fleet))
     )
-    return _predictions(model, _by_the_likest(model, fixed, fleet))
+    return _predictions(model, _by_the_likest(model, fixed, fleet.__getitem__))
 
 
 def backtest(model: Model, history: Sequence[Cycle]) -> dict[int, Prediction]:
@@ -204,37 +208,32 @@ def _fleet(model: Model, asked: _Question, first: int) -> list[Window | None]:
 
 
 def _by_the_likest(
-    model: Model, fixed: Sequence[Window | None], fleet: Sequence[Window | None]
+    model: Model, fixed: Sequence[Window | None], fleet: Callable[[int], Window | None]
 ) -> list[Answer]:
     """Answer by the network for windows of one length where a window is like what it learned from.
 
-    Elsewhere by the fleet network, where there is one that can answer.
+    Elsewhere by the fleet network, where there is one that can answer: `fleet` cuts its window.
     """
-    first = dict(
-        zip(
-            (at for at, it in enumerate(fixed) if it),
-            answer([it for it in fixed if it]),
-            strict=True,
-        )
-    )
-    second = {
-        at: it
-        for at, it in enumerate(fleet)
-        if it and not (isinstance(its := first.get(at), Prediction) and not its.unlike_training)
-    }
+    rows = [at for at, it in enumerate(fixed) if it]
+    first = dict(zip(rows, answer([it for it in fixed if it]), strict=True))
+    second: dict[int, Window] = {}
+    for at in range(len(fixed)):
+        told = first.get(at)
+        is_like = isinstance(told, Prediction) and not told.unlike_training
+        if not is_like and (window := fleet(at)):
+            second[at] = window
     others = dict(zip(second, answer(list(second.values())), strict=True))
-    elsewhere = "the coming cycle is at another operating point"
     return [
-        _chosen(
-            model,
-            first.get(at),
-            others.get(at),
-            elsewhere
-            if it and len(it.cycles) == model.window
-            else f"fewer than {model.window} cycles",
-        )
-        for at, it in enumerate(fleet)
+        _chosen(model, first.get(at), others.get(at), _reason(model, second.get(at)))
+        for at in range(len(fixed))
     ]
+
+
+def _reason(model: Model, window: Window | None) -> str:
+    """Say why no network for windows of one length was asked."""
+    if window and len(window.cycles) == model.window:
+        return "the coming cycle is at another operating point"
+    return f"fewer than {model.window} cycles"
 
 
 def _chosen(model: Model, fixed: Answer | None, fleet: Answer | None, why: str) -> Answer:

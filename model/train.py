@@ -109,11 +109,13 @@ def run(config: Config, out: Path) -> None:
     ModelError when the batteries cannot serve; then nothing is written.
     """
     check(config)
+    is_fleet = config.preset == "fleet"
     with closing(database.connect()) as server:
         train = data.read(server, config.train, config.measured)
         test = data.read(server, config.test, config.measured)
         groups = data.groups(server)
-        elsewhere = data.elsewhere(data.by_group(server), [*train, *test])
+        kinds = {} if is_fleet else data.by_group(server)  # a fleet is of all kinds itself
+        elsewhere = data.elsewhere(kinds, [*train, *test])
     for series in (*train, *test):
         if lacking := int(np.isnan(series.measured).any(axis=1).sum()):
             print(f"{series.battery_id}: {lacking} cycles lack a feature: no window holds them")
@@ -128,7 +130,6 @@ def run(config: Config, out: Path) -> None:
         _tell(json.loads(metrics.read_text(encoding="utf-8")))
         return
 
-    is_fleet = config.preset == "fleet"
     if not is_fleet:
         for series in test:  # before the long work
             data.windows(series, config.window)

@@ -16,6 +16,7 @@ from model.fade import Course, Fade
 from model.familiarity import Familiarity
 from model.intervals import Interval, conformal
 from tests.conftest import run
+from tests.test_trajectories import every_cycle
 
 
 def history(opened: connection, battery_id: str) -> list[dict[str, Any]]:
@@ -112,7 +113,7 @@ def test_unlike_windows_are_told_by_feature() -> None:
 
 
 def test_an_end_of_life_is_the_same_however_far_apart_the_truths_lie() -> None:
-    fade, whole = Fade(), Course.by_number(np.linspace(1, 0.662, 170))
+    fade, whole = Fade(), every_cycle(np.linspace(1, 0.662, 170))
     fade.fit([whole, whole])
     for truths in (np.arange(99), np.array([0, 49, 98])):
         known = Course(

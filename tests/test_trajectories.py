@@ -16,8 +16,13 @@ WALKS = 10  # random walks before each reference discharge of a made-up randomiz
 WALK = 0.3  # of its capacity, delivered in each
 
 
+def every_cycle(soh: Array) -> Course:
+    """The course of a battery each of whose cycles [cycles] is a full one."""
+    return Course(np.arange(1.0, len(soh) + 1), np.cumsum(soh), soh, len(soh), float(soh.sum()))
+
+
 def line(cycles: int, fade: float) -> Course:
-    return Course.by_number(np.linspace(1, 1 - fade * (cycles - 1), cycles))
+    return every_cycle(np.linspace(1, 1 - fade * (cycles - 1), cycles))
 
 
 def walked(tests: int, fade: float) -> Course:
@@ -58,7 +63,7 @@ def test_other_kinds_tell_how_much_of_a_pace_lasts_and_no_more() -> None:
     lasting = [[line(100, 0.0005), line(100, 0.002)], [line(100, 0.001), line(100, 0.004)]]
     alone, told = Fade(), Fade()
     bent = [
-        Course.by_number(np.append(it.soh, it.soh[-1] - 0.002 * np.arange(50)))
+        every_cycle(np.append(it.soh, it.soh[-1] - 0.002 * np.arange(50)))
         for it in (line(50, 0.001), line(50, 0.003))
     ]
     alone.fit(bent)
@@ -172,7 +177,7 @@ def test_scores_by_hand() -> None:
     assert rmse["fade"] < 0.002
     assert set(report["group left out"]) == {"B0005", "B0006", "B0007", "B1", "B2", "B3"}
     assert data.elsewhere(groups, groups["one"]) == [groups["two"]]
-    bent = series("B0018", Course.by_number(np.linspace(1, 0.55, 150)))
+    bent = series("B0018", every_cycle(np.linspace(1, 0.55, 150)))
     scored = evaluate_trajectories.left_out([bent, *groups["one"]], [])["B0018"]
     below = int(np.flatnonzero(bent.soh < END_OF_LIFE_SOH)[0]) + 1
     assert scored["end_of_life"] == below
