@@ -122,7 +122,7 @@ def stop() -> None:
         raise DatabaseError(f"the embedded PostgreSQL did not stop: {error}") from None
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """Return what an error says, which psycopg2 spreads over several lines."""
     return " ".join(str(error).split())
 

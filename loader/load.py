@@ -73,7 +73,10 @@ def load(order: Order, source: Source) -> Outcome:
         return _load(_connected(order.url), order, source)
     except LoaderError as error:
         return Outcome(source.shown, None, str(error))
-    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+    except psycopg2.InterfaceError as error:  # of the rollback: what comes first is its context
+        lost = f"lost the connection: {database.one_line(error.__context__ or error)}"
+        return Outcome(source.shown, None, lost, is_fatal=True)
+    except psycopg2.OperationalError as error:
         return Outcome(source.shown, None, database.one_line(error), is_fatal=True)
     except OSError as error:
         return Outcome(source.shown, None, error.strerror or type(error).__name__)
