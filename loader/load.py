@@ -70,7 +70,7 @@ def run(
 def load(order: Order, source: Source) -> Outcome:
     """Load one source; whatever goes wrong with it is in the outcome. Runs in a worker."""
     try:
-        return _load(_connected(order.url), order, source)
+        return _load(connected(order.url), order, source)
     except LoaderError as error:
         return Outcome(source.shown, None, str(error))
     except psycopg2.InterfaceError as error:  # of the rollback: what comes first is its context
@@ -89,8 +89,8 @@ def load(order: Order, source: Source) -> Outcome:
         return Outcome(source.shown, None, reason)
 
 
-def _connected(url: str) -> connection:
-    """Return this worker's connection, a new one where the last has been lost."""
+def connected(url: str) -> connection:
+    """Return this process's connection, a new one where the last has been lost."""
     if _connection(url).closed:
         _connection.cache_clear()
     return _connection(url)
