@@ -1,16 +1,16 @@
-"""How fast features are computed: per million samples, against DuckDB, one cell more, many cells.
+"""How fast features are computed: against DuckDB, one cell more, many cells.
 
-    BATTERY_DATA=FOLDER python -m tests.benchmarks.features [--cells N]
+    BATTERY_DATA=FOLDER python -m tests.benchmarks.features
 
-Without BATTERY_DATA the cells are simulated. Ratios are of times taken in one run on one machine.
+Without BATTERY_DATA the cells are simulated.
 """
 
-import argparse
 import json
 import os
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -19,12 +19,14 @@ import numpy as np
 import psycopg2
 
 from loader import simulate
+from tests.benchmarks.figures import Figure, told
 from tests.conftest import Server, rows, run
 
 ROOT = Path(__file__).parents[2]
 QUERY = (Path(__file__).parent / "features.sql").read_text(encoding="utf-8")
 COPY = (Path(__file__).parent / "copies.sql").read_text(encoding="utf-8")
 TARGET = ROOT / "dbt_project" / "target" / "benchmark"
+FEW, MANY = 18, 100  # simulated cells of 200 cycles
 SAMPLES = "select sum(samples)::float8 / 1e6 from staging.source_file"
 ARRAYS = (
     "select recording_type, time_s, voltage_v, current_a, temperature_c"
@@ -94,10 +96,8 @@ class Memory(threading.Thread):
                     self.peak = max(self.peak, int(fields.get("RssAnon", "0").split()[0]) / 1000)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--cells", type=int, default=100, help="simulated cells of 200 cycles")
-    cells = parser.parse_args().cells
+def measure() -> Iterator[Figure]:
+    """Build the features of real cells, one cell more, and those of few and of many alike."""
     server, data = Server(), os.environ.get("BATTERY_DATA")
     watch = Memory()
     with tempfile.TemporaryDirectory() as place:
@@ -117,32 +117,38 @@ def main() -> None:
             with closing(psycopg2.connect(real)) as sql:
                 samples = rows(sql, SAMPLES)[0][0]
             rate = full / samples
-            print(f"{len(files)} cells, {samples:.2f} M samples: {rate:.2f} s of SQL per million")
-            print(f"one cell more: {one:.2f} s, {one / full:.0%} of a full rebuild ({full:.2f} s)")
+            yield Figure("one cell more", one, full, "s", f"building all {len(files)} anew")
             seconds, read = duckdb_seconds(real)
-            print(f"DuckDB, in memory: {seconds / read:.3f} s per million, SQL takes", end=" ")
-            print(f"{rate / (seconds / read):.1f} times as long")
+            yield Figure(
+                "features of a million samples, all of dbt's SQL", rate, seconds / read, "s",
+                "DuckDB integrating the same arrays in memory",
+            )  # fmt: skip
 
             simulate.simulate_aging(folder / "S.mat", seed=1, cycles=200)
             load(many, folder / "S.mat")
             dbt_seconds(many, "build")
             watch.start()
             rates = []
-            for count in (18, cells):
+            for count in (FEW, MANY):
                 with closing(psycopg2.connect(many)) as sql, sql, sql.cursor() as cursor:
                     cursor.execute(COPY, {"cells": count})
                 seconds = dbt_seconds(many, "run", "--full-refresh")
                 with closing(psycopg2.connect(many)) as sql:
                     samples = rows(sql, SAMPLES)[0][0]
                 rates.append(seconds / samples)
-                print(f"{count} simulated cells, {samples:.1f} M samples: {seconds:.2f} s")
             watch.stopped.set()
-            print(f"rate of {cells} cells to that of 18: {rates[1] / rates[0]:.2f};", end=" ")
-            print(f"largest Postgres process {watch.peak:.0f} MB")
+            yield Figure(
+                f"a million samples of {MANY} cells", rates[1], rates[0], "s", f"of {FEW}",
+                at_most=1.3,
+            )  # fmt: skip
+            size_mb = samples * 1e6 * 4 * 8 / 1e6
+            yield Figure(
+                "largest Postgres process", watch.peak, size_mb, "MB", f"samples of {MANY} cells"
+            )
         finally:
             server.drop(many)
             server.drop(real)
 
 
 if __name__ == "__main__":
-    main()
+    told(measure())

@@ -1,4 +1,4 @@
-"""How fast the loader is, as ratios measured in one run: `python -m tests.benchmarks.loader`.
+"""How fast the loader is: `python -m tests.benchmarks.loader`.
 
 BATTERY_DATA names the folder with NASA's files. Each figure is the best of several runs, taken in
 turn with what it is compared to. Needs the packages of the `dev` extra.
@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,6 +29,7 @@ from loader.load import Order, load
 from loader.part import Part
 from loader.reading import Reading
 from loader.sources import Source
+from tests.benchmarks.figures import Figure, told
 from tests.conftest import NASA, Server, matlab_file, run
 
 RUNS = 5
@@ -49,14 +50,9 @@ def best(*works: Callable[[], Any]) -> list[float]:
     return [min(taken) for taken in times]
 
 
-def say(what: str, figure: float, unit: str, bound: str) -> None:
-    print(f"{what:<62} {figure:8.2f} {unit:<12} {bound}", flush=True)
-
-
-def main() -> int:
-    if NASA is None:
-        print("BATTERY_DATA does not name a folder with NASA's files", file=sys.stderr)
-        return 1
+def measure() -> Iterator[Figure]:
+    """Load NASA's files, and tables made of them, by turns with what a user could do instead."""
+    assert NASA, "BATTERY_DATA does not name a folder with NASA's files"
     files = sorted(NASA.rglob("*.mat"))
     largest = NASA / "aging" / "B0005.mat"
     server = Server()
@@ -64,18 +60,17 @@ def main() -> int:
     try:
         with closing(psycopg2.connect(url)) as opened, tempfile.TemporaryDirectory() as folder:
             contract.prepare(opened)
-            whole_load(url, opened, files)
+            yield whole_load(url, opened, files)
             battery = matlab_file(largest.read_bytes(), "")
-            copying(
+            yield copying(
                 opened, [battery, *(matlab_file(it.read_bytes(), it.stem) for it in files[1:5])]
             )
-            rows_instead_of_arrays(url, opened, battery)
-            tables(url, opened, battery, Path(folder))
+            yield from rows_instead_of_arrays(url, opened, battery)
+            yield from tables(url, opened, battery, Path(folder))
         for path in (largest, files[-1]):
-            memory(url, path)
+            yield memory(url, path)
     finally:
         server.drop(url)
-    return 0
 
 
 def empty(opened: Any) -> None:
@@ -92,7 +87,7 @@ def command(url: str, opened: Any, *arguments: object) -> float:
     return time.perf_counter() - begun
 
 
-def whole_load(url: str, opened: Any, files: Sequence[Path]) -> None:
+def whole_load(url: str, opened: Any, files: Sequence[Path]) -> Figure:
     def bare() -> None:
         for file in files:
             scipy.io.loadmat(file)
@@ -103,18 +98,19 @@ def whole_load(url: str, opened: Any, files: Sequence[Path]) -> None:
         bare()
         taken.append((time.perf_counter() - begun, command(url, opened, *files)))
     alone, loaded = (min(column) for column in zip(*taken, strict=True))
-    say("scipy.io.loadmat of all files, one process", alone, "s", "")
-    say("python -m loader of all files, interpreter's start and all", loaded, "s", "")
-    say("whole load ÷ loadmat", loaded / alone, "×", "at most 1.5")
+    return Figure(
+        "python -m loader of NASA's files, start and all", loaded, alone, "s",
+        "scipy.io.loadmat of them in one process", at_most=1.5,
+    )  # fmt: skip
 
 
-def copying(opened: Any, batteries: list[Battery]) -> None:
+def copying(opened: Any, batteries: list[Battery]) -> Figure:
     tables = [(table, rows) for it in batteries for table, rows in it.tables.items() if rows]
     encoded = [
         (table, rows[0]._fields, b"".join(encode(("", *row) for row in rows)))
         for table, rows in tables
     ]
-    size = sum(len(content) for *_, content in encoded)
+    size_mb = sum(len(content) for *_, content in encoded) / 1e6
 
     def raw() -> None:
         empty(opened)
@@ -131,11 +127,13 @@ def copying(opened: Any, batteries: list[Battery]) -> None:
                 staging.copy(cursor, table, "", rows)
 
     bare, ours = best(raw, encoding)
-    say("raw COPY of encoded bytes", size / bare / 1e6, "MB/s", "")
-    say("encode + COPY", 100 * bare / ours, "% of it", "at least 70")
+    return Figure(
+        "encoding and COPY", size_mb / ours, size_mb / bare, "MB/s",
+        "COPY of bytes encoded before", at_least=0.7,
+    )  # fmt: skip
 
 
-def rows_instead_of_arrays(url: str, opened: Any, battery: Battery) -> None:
+def rows_instead_of_arrays(url: str, opened: Any, battery: Battery) -> Iterator[Figure]:
     recordings: list[Any] = battery.tables["aging_recording"]
     names = ("time_s", "voltage_measured_v", "current_measured_a", "temperature_measured_c")
     table = pd.DataFrame({it: np.concatenate([getattr(r, it) for r in recordings]) for it in names})
@@ -168,14 +166,16 @@ def rows_instead_of_arrays(url: str, opened: Any, battery: Battery) -> None:
             staging.copy(cursor, "aging_recording", "", recordings)
 
     by_multi, by_csv, by_arrays = best(multi, csv, ours)
-    rate = len(table) / by_arrays
-    say("arrays by encode + COPY", rate / 1e6, "M samples/s", "")
-    say('to_sql(method="multi"): times slower', rate * by_multi / ROWS, "×", "at least 10")
-    say("CSV COPY: times slower", by_csv / by_arrays, "×", "at least 5")
     engine.dispose()
+    rate = len(table) / by_arrays / 1e6
+    for than, other, at_least in (
+        ('pandas.to_sql(method="multi")', ROWS / by_multi / 1e6, 10),
+        ("pandas.to_csv and COPY", len(table) / by_csv / 1e6, 5),
+    ):
+        yield Figure("arrays by COPY", rate, other, "M samples/s", than, at_least=at_least)
 
 
-def tables(url: str, opened: Any, battery: Battery, folder: Path) -> None:
+def tables(url: str, opened: Any, battery: Battery, folder: Path) -> Iterator[Figure]:
     parts, start = [], 0.0
     for number, it in enumerate(battery.tables["aging_recording"] * COPIES):
         part: Any = it
@@ -186,21 +186,22 @@ def tables(url: str, opened: Any, battery: Battery, folder: Path) -> None:
     names = ("test_time_second", "voltage_volt", "current_ampere", "surface_temperature_celsius",
              "step_count")  # fmt: skip
     samples = dict(zip(names, np.concatenate(parts, axis=1), strict=True))
-    size = samples["step_count"].size
+    size = samples["step_count"].size / 1e6
     duckdb.sql(f"copy (select * from samples) to '{folder}/T.parquet'")
     duckdb.sql(f"copy (select * from samples) to '{folder}/T.csv'")
     messy(folder)
     taken = {}
     for name in ("T.parquet", "T.csv", "M.txt"):
         taken[name] = min(command(url, opened, folder / name) for _ in range(RUNS))
-    for name in ("T.parquet", "T.csv"):
-        say(f"{name}, end to end", size / taken[name] / 1e6, "M samples/s", "at least 1")
-    say(
-        "a messy text file's rate ÷ a clean one's",
-        taken["T.csv"] / taken["M.txt"],
-        "×",
-        "at least 0.5",
-    )
+    (csv,) = best(lambda: pd.read_csv(folder / "T.csv"))
+    (parquet,) = best(lambda: duckdb.read_parquet(f"{folder}/T.parquet").fetchnumpy())
+    unit = "M samples/s"
+    for what, ours, than, other, at_least in (
+        ("load of a Parquet file", "T.parquet", "DuckDB reading it into arrays", parquet, None),
+        ("load of a CSV file", "T.csv", "pandas.read_csv alone", csv, None),
+        ("load of a messy text file", "M.txt", "load of a clean one", taken["T.csv"], 0.5),
+    ):
+        yield Figure(what, size / taken[ours], size / other, unit, than, at_least=at_least)
 
 
 def messy(folder: Path) -> None:
@@ -216,13 +217,16 @@ def messy(folder: Path) -> None:
         out.write("Test finished;;\n")
 
 
-def memory(url: str, path: Path) -> None:
+def memory(url: str, path: Path) -> Figure:
     """Let a fresh process load one file and compare its growth with the decoded arrays."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks.loader", url, str(path)],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    say(f"{path.name}: peak memory ÷ decoded size", float(done.stdout), "×", "at most 3")
+    grown, size = map(float, done.stdout.split())
+    return Figure(
+        f"peak memory for {path.name}", grown, size, "MB", "its arrays decoded", at_most=3
+    )
 
 
 def peak() -> int:
@@ -231,8 +235,8 @@ def peak() -> int:
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
-def grow(url: str, path: Path) -> float:
-    """Load a file in this process; returns the growth of its peak memory ÷ decoded size."""
+def grow(url: str, path: Path) -> tuple[float, float]:
+    """Load a file in this process; returns how its peak memory grew, and its decoded size, MB."""
     before = peak()
     server = psycopg2.connect(url)
     empty(server)
@@ -243,11 +247,12 @@ def grow(url: str, path: Path) -> float:
     grown = peak() - before
     battery = matlab_file(path.read_bytes(), path.stem)
     arrays = [it for rows in battery.tables.values() for row in rows for it in row]
-    return grown / sum(it.nbytes for it in arrays if isinstance(it, np.ndarray))
+    size = sum(it.nbytes for it in arrays if isinstance(it, np.ndarray))
+    return grown / 1e6, size / 1e6
 
 
 if __name__ == "__main__":
     if len(sys.argv) == 3:
-        print(grow(sys.argv[1], Path(sys.argv[2])))
-        sys.exit(0)
-    sys.exit(main())
+        print(*grow(sys.argv[1], Path(sys.argv[2])))
+    else:
+        told(measure())

@@ -8,22 +8,22 @@ Times of the commands that a user types, and of the SQL of dbt alone, taken in o
 import argparse
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from tests import days
 from tests.benchmarks.features import dbt_seconds
+from tests.benchmarks.figures import Figure, told
 from tests.conftest import Server, build, load
 
-FEW = 50
+FEW, MANY = 50, 5000
 ROUNDS = 5
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--cycles", type=int, default=5000, help="of the battery of many")
-    many = parser.parse_args().cycles
+def measure(many: int = MANY) -> Iterator[Figure]:
+    """Load and build a day more of each battery, by turns."""
     server = Server()
     with tempfile.TemporaryDirectory() as folder:
         histories = {cycles: _history(Path(folder), cycles) for cycles in (FEW, many)}
@@ -41,10 +41,12 @@ def main() -> int:
             for url in urls.values():
                 server.drop(url)
     wall, sql = (np.median([spent[it] for it in histories], axis=1).T).tolist()
-    print(f"loader and dbt run, one day more: {wall[0]:.2f} s after {FEW} cycles,")
-    print(f"    {wall[1]:.2f} s after {many}: {wall[1] / wall[0]:.2f} x, aim 1.5")
-    print(f"SQL of that: {sql[0]:.2f} s, {sql[1]:.2f} s: {sql[1] / sql[0]:.2f} x")
-    return 0
+    than = f"after {FEW} cycles"
+    yield Figure(
+        f"loader and dbt run, one day more after {many} cycles", wall[1], wall[0], "s", than,
+        at_most=1.5,
+    )  # fmt: skip
+    yield Figure(f"SQL of one day more after {many} cycles", sql[1], sql[0], "s", than)
 
 
 def _history(folder: Path, cycles: int) -> list[Path]:
@@ -73,4 +75,6 @@ def _one_more(url: str, path: Path) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--cycles", type=int, default=MANY, help="of the battery of many")
+    told(measure(parser.parse_args().cycles))

@@ -1,4 +1,4 @@
-"""How fast the service is, as ratios within one run: `python -m tests.benchmarks.service`.
+"""How fast the service is: `python -m tests.benchmarks.service`.
 
 Single windows and batches against an empty FastAPI route that takes the same body on a server of
 its own, and the page's first picture for 1,000 batteries with 200 cycles each. Needs a trained
@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from playwright.sync_api import sync_playwright
 from api.schemas import EXAMPLE_WINDOW, Posted
 from loader import simulate
 from model import forecast
+from tests.benchmarks.figures import Figure, told
 from tests.conftest import Server, build, run, serving
 from tests.test_page import FLAGS
 
@@ -102,7 +102,6 @@ def picture(here: str) -> float:
                 page.wait_for_selector("tr[data-battery]:last-child .spark polyline")
                 took.append(time.perf_counter() - began)
         browser.close()
-    print("   each: " + ", ".join(f"{it:.2f}" for it in took))
     return statistics.median(took)
 
 
@@ -123,7 +122,8 @@ def fleet() -> Iterator[str]:
     server.drop(url)
 
 
-def main() -> int:
+def measure() -> Iterator[Figure]:
+    """Ask the service and an empty route for the same, by turns."""
     path = os.environ.get("MODEL_PATH", "artifacts/model.pth")
     model = forecast.load(Path(path))
     with (
@@ -131,30 +131,38 @@ def main() -> int:
         serving("--no-access-log", app="tests.benchmarks.service:app", ready="/docs") as theirs,
     ):
         service, nothing = (int(here.rsplit(":", 1)[1]) for here in (ours, theirs))
-        ratios, latencies, batches = [], [], []
-        for _ in range(ROUNDS):
-            single = rate(service, "/predict", EXAMPLE_WINDOW)
-            base = rate(nothing, "/predict", EXAMPLE_WINDOW)
-            ratios.append(single / base)
-            print(f"single windows, 32 connections: {single:.0f} /s; empty route {base:.0f} /s")
-            ours_s, base_s = (
-                latency(port, "/predict", EXAMPLE_WINDOW) for port in (service, nothing)
-            )
-            bare_s = bare(model)
-            latencies.append(ours_s / (base_s + bare_s))
-            parts = f"empty {1e3 * base_s:.2f} + network {1e3 * bare_s:.2f}"
-            print(f"latency {1e3 * ours_s:.2f} ms; {parts}")
-            alone = rate(service, "/predict", EXAMPLE_WINDOW, connections=1)
-            batch = 1000 * rate(service, "/predict/batch", [EXAMPLE_WINDOW] * 1000, connections=1)
-            batches.append(batch / alone)
-            print(f"windows /s: batch of 1,000 {batch:.0f}, single calls {alone:.0f}")
-    print(f"throughput ÷ empty route's: {statistics.median(ratios):.2f} (wanted: 0.5 or more)")
-    print(f"latency ÷ (empty + network): {statistics.median(latencies):.2f} (wanted: 2 or less)")
-    print(f"batch ÷ single, windows /s: {statistics.median(batches):.1f} (wanted: 20 or more)")
+        rounds = [_round(model, service, nothing) for _ in range(ROUNDS)]
+    single, base, ours_ms, least_ms, batch, alone = map(
+        statistics.median, zip(*rounds, strict=True)
+    )
+    yield Figure(
+        "single windows, 32 connections", single, base, "/s", "an empty route with the same body",
+        at_least=0.6,
+    )  # fmt: skip
+    yield Figure(
+        "time of one answer", ours_ms, least_ms, "ms", "the empty route and the bare network",
+        at_most=1.2,
+    )  # fmt: skip
+    yield Figure(
+        "windows in batches of 1,000", batch, alone, "/s", "single calls one by one", at_least=15
+    )
     with fleet() as url, serving("--no-access-log", MODEL_PATH=path, DATABASE_URL=url) as here:
-        print(f"first picture of 1,000 batteries: {picture(here):.2f} s (wanted: 1.5 or less)")
-    return 0
+        yield Figure(
+            "first picture of 1,000 batteries", picture(here), 1.5, "s", "the time it may take",
+            at_most=1,
+        )  # fmt: skip
+
+
+def _round(model: forecast.Model, service: int, nothing: int) -> tuple[float, ...]:
+    """Single windows and empty answers /s; latency and its least, ms; windows /s in both ways."""
+    single = rate(service, "/predict", EXAMPLE_WINDOW)
+    base = rate(nothing, "/predict", EXAMPLE_WINDOW)
+    ours_s, base_s = (latency(port, "/predict", EXAMPLE_WINDOW) for port in (service, nothing))
+    least_s = base_s + bare(model)
+    alone = rate(service, "/predict", EXAMPLE_WINDOW, connections=1)
+    batch = 1000 * rate(service, "/predict/batch", [EXAMPLE_WINDOW] * 1000, connections=1)
+    return single, base, 1e3 * ours_s, 1e3 * least_s, batch, alone
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    told(measure())
