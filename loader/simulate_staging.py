@@ -80,11 +80,11 @@ def _tell_space(server: connection, cycles: int) -> None:
     said = (
         f"{cycles:,} cycles take about {staged:.1f} GB in staging, {built:.1f} GB more once built"
     )
-    if not database.is_embedded():
+    if not server.info.host.startswith("/"):  # by a socket, it is this machine's
         print(f"{said}; the server's disk cannot be seen from here", file=sys.stderr)
         return
     with server, server.cursor() as cursor:
-        cursor.execute("show data_directory")
+        cursor.execute("select current_setting('data_directory', true)")
         (folder,) = cursor.fetchone() or ("/",)
     free = shutil.disk_usage(folder).free / GB
     print(f"{said}; {free:.1f} GB are free", file=sys.stderr)
