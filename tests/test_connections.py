@@ -287,7 +287,7 @@ def test_two_schemas_do_not_see_each_other(simulated: str, sql: connection) -> N
     missing = run("python", "-m", "model.train", DBT_SCHEMA="team_c")
     assert "there is no cycle_series" in missing.stderr
     written = rows(
-        sql, "select distinct schemaname from pg_tables where tablename = 'battery_fingerprint'"
+        sql, "select distinct schemaname from pg_tables where tablename = 'battery_due'"
     )
     assert set(written) == {("public_intermediate",), ("team_b_intermediate",)}
 

@@ -84,8 +84,8 @@ def test_distributed_spreads_every_table_by_battery(simulated: str, sql: connect
         sql,
         "select schemaname, tablename from pg_tables where schemaname in"
         " ('public', 'public_intermediate', 'staging', 'forecast') and tablename not in"
-        " ('pg_dist_partition', 'dbt_run', 'battery_fingerprint', 'battery_piece',"
-        " 'battery_change', 'replaced_file', 'alert_history')",
+        " ('pg_dist_partition', 'dbt_run', 'battery_due', 'battery_piece', 'built_model',"
+        " 'replaced_file', 'alert_history')",
     )
     seeds = {name for _, name, by in found if by is None}
     assert seeds == {

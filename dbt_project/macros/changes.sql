@@ -1,14 +1,13 @@
 {#-
-    What each model was built from, so that of a battery that changed only the changed part is built
-    again: macros/incremental.sql.
+    What each model has still to build, so that of a battery that changed only the changed part is
+    built again: macros/incremental.sql. A run costs by what changed, not by how many batteries there
+    are, but for one comparison of the pieces.
 
-    The table battery_fingerprint holds, per model and battery, the fingerprint of the pieces and the
-    checksum of the project that its rows were built from; under the model 'staging', what was there
-    at the start of the run. battery_piece holds the pieces that were there. battery_change tells, of
-    what a battery was to what it is, when the earliest piece begins that came, went or changed.
+    The table battery_piece holds the pieces that were there at the last run. battery_due tells, per
+    model and battery, from when on the pieces have changed since the model was built; its row goes
+    when that has been done. built_model holds the checksum of the project that a model's rows were
+    built by.
 -#}
-{% macro battery_fingerprint() -%} {{ bookkeeping("battery_fingerprint") }} {%- endmacro %}
-
 {% macro bookkeeping(name) -%} {{ target.schema }}_intermediate.{{ name }} {%- endmacro %}
 
 {#-
@@ -34,17 +33,16 @@
     {% do return(local_md5(parts | join(" "))) %}
 {% endmacro %}
 
-{#- At the start of a run: note the pieces that staging holds, and from when on they have changed. -#}
+{#- At the start of a run: note which batteries have changed since the last one, and from when on. -#}
 {% macro note_batteries() %}
     {% if execute and flags.WHICH in ("run", "build") %}
-        drop table if exists {{ bookkeeping("battery_build") }};  -- its name until 0.1
-        create table if not exists {{ battery_fingerprint() }} (
-            model text,
-            battery_id text,
-            fingerprint text not null,
-            project text not null,
-            primary key (model, battery_id)
-        );
+        {% set models = [] %}
+        {% for node in graph.nodes.values() if is_incremental_model(node) %} {% do models.append(node.name) %} {% endfor %}
+        -- their names until 0.1
+        drop table if exists
+            {{ bookkeeping("battery_build") }},
+            {{ bookkeeping("battery_fingerprint") }},
+            {{ bookkeeping("battery_change") }};
         create table if not exists {{ bookkeeping("battery_piece") }} (
             battery_id text,
             piece text,
@@ -52,20 +50,34 @@
             begins_s float8 not null,
             primary key (battery_id, piece)
         );
-        create table if not exists {{ bookkeeping("battery_change") }} (
+        create table if not exists {{ bookkeeping("battery_due") }} (
+            model text,
             battery_id text,
-            before text,
-            after text,
             begins_s float8 not null,
-            primary key (battery_id, before, after)
+            primary key (model, battery_id)
         );
-        {{ note_changes() }};
-        delete from {{ bookkeeping("battery_piece") }}
-        where (battery_id, piece, fingerprint, begins_s) not in ({{ pieces_now() }});
+        create table if not exists {{ bookkeeping("built_model") }} (
+            model text primary key,
+            project text not null
+        );
+        create temporary table piece_now on commit drop as {{ pieces_now() }};
+        create temporary table different on commit drop as
+        select battery_id, min(begins_s) as begins_s
+        from (
+            (table piece_now except table {{ bookkeeping("battery_piece") }})
+            union all
+            (table {{ bookkeeping("battery_piece") }} except table piece_now)
+        ) as pieces
+        group by battery_id;
+        insert into {{ bookkeeping("battery_due") }} as known (model, battery_id, begins_s)
+        select model, battery_id, begins_s
+        from different cross join unnest('{ {{- models | join(",") -}} }'::text[]) as model
+        on conflict (model, battery_id)
+        do update set begins_s = least(known.begins_s, excluded.begins_s);
+        delete from {{ bookkeeping("battery_piece") }} as known using different
+        where known.battery_id = different.battery_id;
         insert into {{ bookkeeping("battery_piece") }} (battery_id, piece, fingerprint, begins_s)
-        {{ pieces_now() }}
-        on conflict do nothing;
-        {{ note("staging", fingerprints("select *, '" ~ project_checksum() ~ "' as project from (" ~ pieces_now() ~ ") as pieces")) }}
+        select piece_now.* from piece_now inner join different using (battery_id)
     {% endif %}
 {% endmacro %}
 
@@ -82,83 +94,47 @@
     from ({{ battery_facts('staging.source_file') }}) as facts
 {%- endmacro %}
 
-{#- The fingerprint of each battery, of those of its pieces. -#}
-{% macro fingerprints(pieces) -%}
-    select battery_id, md5(string_agg(fingerprint, ' ' order by begins_s, piece)), min(project)
-    from ({{ pieces }}) as pieces
-    group by battery_id
+{#- Which batteries a model has to build: those that the models it reads have built by now. -#}
+{% macro due(unique_id) -%}
+    select battery_id, begins_s from {{ bookkeeping("battery_due") }} as own
+    where
+        model = '{{ graph.nodes[unique_id].name }}'
+        and not exists (
+            select from {{ bookkeeping("battery_due") }} as parents
+            where
+                parents.battery_id = own.battery_id
+                and parents.model in ('{{ incremental_parents(unique_id) | join("', '") }}')
+        )
 {%- endmacro %}
 
-{#- Compare the pieces with those of the last run; a model that missed that one is behind it, too. -#}
-{% macro note_changes() -%}
-    with
-
-    now as ({{ pieces_now() }}),
-
-    changes as (
-        select battery_id, min(begins_s) as begins_s
-        from (
-            (select * from now except table {{ bookkeeping("battery_piece") }})
-            union all
-            (table {{ bookkeeping("battery_piece") }} except select * from now)
-        ) as different
-        group by battery_id
-    ),
-
-    steps as (
-        select changes.*, earlier.fingerprint as before, later.fingerprint as after
-        from changes
-        inner join {{ battery_fingerprint() }} as earlier
-            on changes.battery_id = earlier.battery_id and earlier.model = 'staging'
-        inner join ({{ fingerprints("select *, '' as project from now") }}) as later (battery_id, fingerprint)
-            on changes.battery_id = later.battery_id
-    ),
-
-    wanted as (
-        select battery_id, before, after, begins_s from steps
-        union all
-        select steps.battery_id, known.before, steps.after, least(known.begins_s, steps.begins_s)
-        from steps
-        inner join {{ bookkeeping("battery_change") }} as known
-            on steps.battery_id = known.battery_id and steps.before = known.after
-    ),
-
-    outdated as (
-        delete from {{ bookkeeping("battery_change") }} as known using steps
-        where known.battery_id = steps.battery_id
-    )
-
-    insert into {{ bookkeeping("battery_change") }} (battery_id, before, after, begins_s)
-    select battery_id, before, after, min(begins_s) from wanted
-    where before in (select fingerprint from {{ battery_fingerprint() }} where model <> 'staging')
-    group by battery_id, before, after
-    on conflict (battery_id, before, after) do update set begins_s = excluded.begins_s
-{%- endmacro %}
-
-{#- After a model, in its transaction: note what it is built from. -#}
+{#- After a model, in its transaction: what was due is done. What reads a model built anew is, too. -#}
 {% macro note_built() %}
     {% if execute %}
-        {{ note(this.identifier, noted_for(incremental_parents(model.unique_id) or ["staging"])) }}
+        delete from {{ bookkeeping("battery_due") }} as done
+        using ({{ due(model.unique_id) }}) as due
+        where done.model = '{{ this.identifier }}' and done.battery_id = due.battery_id;
+        {% if not is_incremental() %}
+            delete from {{ bookkeeping("built_model") }}
+            where model in ('{{ incremental_children(model) | join("', '") }}');
+            insert into {{ bookkeeping("built_model") }} (model, project)
+            values ('{{ this.identifier }}', '{{ project_checksum() }}')
+            on conflict (model) do update set project = excluded.project
+        {% endif %}
     {% endif %}
 {% endmacro %}
 
-{% macro note(model_name, query) %}
-    delete from {{ battery_fingerprint() }}
-    where
-        model = '{{ model_name }}'
-        and (battery_id, fingerprint, project) not in ({{ query }});
-    insert into {{ battery_fingerprint() }} (model, battery_id, fingerprint, project)
-    select '{{ model_name }}', noted.* from ({{ query }}) as noted
-    on conflict do nothing
-{% endmacro %}
-
-{#- What all these models were built from. -#}
-{% macro noted_for(models) -%}
-    select battery_id, fingerprint, project from {{ battery_fingerprint() }}
-    where model in ('{{ models | join("', '") }}')
-    group by battery_id, fingerprint, project
-    having count(*) = {{ models | length }}
+{% macro is_incremental_model(node) -%}
+    {%- do return(node.resource_type == "model" and node.config.materialized == "incremental") -%}
 {%- endmacro %}
+
+{#- Names of the incremental models for which a model is one of the nearest. -#}
+{% macro incremental_children(of) %}
+    {% set found = [] %}
+    {% for node in graph.nodes.values() if is_incremental_model(node) %}
+        {% if of.name in incremental_parents(node.unique_id) %} {% do found.append(node.name) %} {% endif %}
+    {% endfor %}
+    {% do return(found) %}
+{% endmacro %}
 
 {#- Names of the nearest incremental models that a model reads, through views. -#}
 {% macro incremental_parents(unique_id) %}
@@ -178,10 +154,10 @@
     {% set is_full = config.get("full_refresh") or flags.FULL_REFRESH %}
     {% if not is_full and execute and config.get("materialized") == "incremental" %}
         {% set built = run_query(
-            "select coalesce(bool_and(project = '" ~ project_checksum() ~ "'), false) from "
-            ~ battery_fingerprint() ~ " where model = '" ~ this.identifier ~ "'"
+            "select from " ~ bookkeeping("built_model") ~ " where model = '" ~ this.identifier
+            ~ "' and project = '" ~ project_checksum() ~ "'"
         ) %}
-        {% set is_full = not built.rows[0][0] %}
+        {% set is_full = built.rows | length == 0 %}
     {% endif %}
     {% do return(is_full) %}
 {% endmacro %}

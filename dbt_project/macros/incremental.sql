@@ -1,8 +1,7 @@
 {#-
     Incremental by battery, and within a battery from the first discharge that a new piece can change.
-    The batteries that changed for a model are the difference between what its incremental parents, or
-    else staging, were built from and what it was; what began before the earliest piece that changed
-    stays as it is.
+    Which batteries changed for a model, and from when on, is noted in macros/changes.sql; what began
+    before the earliest piece that changed stays as it is.
 -#}
 
 {#- What a model is built from, from the first changed piece, discharge or cycle on, or by the battery. -#}
@@ -21,28 +20,7 @@
     {% set query %}
         with
 
-        wanted as ({{ noted_for(incremental_parents(model.unique_id) or ["staging"]) }}),
-
-        built as ({{ noted_for([this.identifier]) }}),
-
-        changed as (
-            select
-                battery_id,
-                coalesce(
-                    (
-                        select change.begins_s from {{ bookkeeping("battery_change") }} as change
-                        where
-                            change.battery_id = coalesce(wanted.battery_id, built.battery_id)
-                            and change.before = built.fingerprint
-                            and change.after = wanted.fingerprint
-                            and built.project = wanted.project
-                    ),
-                    '-infinity'
-                ) as from_s
-            from wanted
-            full join built using (battery_id)
-            where (wanted.fingerprint, wanted.project) is distinct from (built.fingerprint, built.project)
-        )
+        changed as (select battery_id, begins_s as from_s from ({{ due(model.unique_id) }}) as due)
 
         select
             changed.battery_id,
@@ -181,4 +159,22 @@
                 and cycle_index >= {{ from_bound(changed, 3, "int", "battery_id") }}
             {%- endif -%}
     {%- endif -%}
+{%- endmacro %}
+
+{#-
+    After a model that others join, in its transaction: what the planner knows of it, where a tenth is
+    new. Else the next models are planned for an empty table.
+-#}
+{% macro analyze_where_grown() -%}
+    do $$ begin
+        if (
+            select
+                pg_stat_get_mod_since_analyze(oid) + pg_stat_get_xact_tuples_inserted(oid)
+                > 0.1 * greatest(reltuples, 0)
+            from pg_class
+            where oid = '{{ this }}'::regclass
+        ) then
+            analyze {{ this }};
+        end if;
+    end $$
 {%- endmacro %}
