@@ -20,3 +20,12 @@
         {% endfor %}
     {% endif %}
 {% endmacro %}
+
+{#-
+    Before a model, in its transaction: no just-in-time compilation, which takes each of the many
+    short tasks of a cluster longer than its work. On Citus what is set local holds on the workers.
+-#}
+{% macro set_up_workers() -%}
+    {% if var("distributed") -%} set local citus.propagate_set_commands = 'local'; {%- endif %}
+    set local jit = off
+{%- endmacro %}
