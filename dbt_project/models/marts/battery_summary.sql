@@ -98,7 +98,7 @@ lasted as (
 final as (
 
     select
-        batteries.battery_id,
+        {{ battery_key('batteries.battery_id') }} as battery_id,
         batteries.layout::varchar as layout,
         coalesce(batteries.is_simulated, false) as is_simulated,
         batteries.battery_group::varchar as battery_group,
