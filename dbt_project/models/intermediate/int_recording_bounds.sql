@@ -37,7 +37,7 @@ final as (
     cross join
         lateral (
             select
-                -- a table's dates are often whole seconds, its times are not
+            -- a table's dates are often whole seconds, its times are not
                 case
                     when pieces.layout = 'tabular'
                         then
@@ -52,13 +52,14 @@ final as (
             from (values (true)) as once (is_once)
             offset 0
         ) as ends
-    cross join lateral (
-        select max(abs(current_a)) as largest_a
-        from unnest(recordings.current_a) as samples (current_a)
-        where
-            pieces.layout = 'tabular'
-            and abs(current_a) < 'infinity'
-    ) as largest
+    cross join
+        lateral (
+            select max(abs(current_a)) as largest_a
+            from unnest(recordings.current_a) as samples (current_a)
+            where
+                pieces.layout = 'tabular'
+                and abs(current_a) < 'infinity'
+        ) as largest
     {{ only_changed_pieces("pieces") }}
 
 )
