@@ -134,9 +134,11 @@ def forget(cursor: cursor, battery_id: str, piece: str, replaced_by: str) -> Non
 def _delete(cursor: cursor, battery_id: str, piece: str) -> None:
     """Delete a piece, so that its files, and those it took the place of, can be loaded again."""
     cursor.execute(
-        "update staging.source_file as it set parts = '{}' from staging.source_file as gone"
-        " where gone.battery_id = %s and gone.piece = %s and it.parts && gone.parts",
+        "select parts from staging.source_file where battery_id = %s and piece = %s",
         (battery_id, piece),
+    )
+    cursor.execute(
+        "update staging.source_file set parts = '{}' where parts && %s::text[]", cursor.fetchone()
     )
     cursor.execute(
         "delete from staging.replaced_file where battery_id = %s and replaced_by = %s",

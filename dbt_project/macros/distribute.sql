@@ -20,3 +20,25 @@
         {% endfor %}
     {% endif %}
 {% endmacro %}
+
+{#-
+    Before a model, in its transaction: no just-in-time compilation, which takes each of the many
+    short tasks of a cluster longer than its work; what is set local there holds on the workers. Views
+    stay on the coordinator, which is the one that is asked.
+-#}
+{% macro set_up_transaction() -%}
+    {%- if config.get("materialized") == "incremental" -%}
+        {% if var("distributed") -%} set local citus.propagate_set_commands = 'local'; {%- endif %}
+        set local jit = off
+    {%- elif var("distributed") -%}
+        set local citus.enable_ddl_propagation = off
+    {%- endif -%}
+{%- endmacro %}
+
+{#-
+    A mart's battery_id: varchar, as agreed; where tables are spread, text as all others have it, for
+    Citus puts what has another type elsewhere.
+-#}
+{% macro battery_key(column) -%}
+    {{ column }}{{ "::varchar" if not var("distributed") }}
+{%- endmacro %}

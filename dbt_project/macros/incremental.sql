@@ -18,64 +18,77 @@
 -#}
 {% macro changed_batteries() %}
     {% set query %}
-        with
-
-        changed as (select battery_id, begins_s as from_s from ({{ due(model.unique_id) }}) as due)
-
-        select
-            changed.battery_id,
-            changed.from_s::text,
-            {% if grain() in ("discharge_index", "cycle_index") %}
-                bound.from_discharge
-            {% else %}
-                null
-            {% endif %},
-            {% if grain() == "cycle_index" %}
-                1 + (
-                    select count(*) from {{ bookkeeping("int_verdicts") }} as verdicts
-                    where
-                        verdicts.battery_id = changed.battery_id
-                        and verdicts.is_usable
-                        and verdicts.discharge_index < bound.from_discharge
-                )
-            {% else %}
-                null
-            {% endif %}
-            {% if model.name == "int_recording_order" %}
-                , coalesce(start.recording_index, 1),
-                case when start.recording_index is null then 0 else bound.from_discharge - 2 end,
-                coalesce(start.charges, 0)
-            {% endif %}
-        from changed
-        {% if grain() in ("discharge_index", "cycle_index") %}
-            cross join lateral (
-                select coalesce(greatest(max(recording_order.discharge_index) - 2, 1), 1) as from_discharge
-                from {{ bookkeeping("int_recording_order") }} as recording_order
-                inner join {{ bookkeeping("battery_piece") }} as pieces
-                    on
-                        recording_order.battery_id = pieces.battery_id
-                        and recording_order.piece = pieces.piece
-                where
-                    recording_order.battery_id = changed.battery_id
-                    and pieces.begins_s < changed.from_s
-            ) as bound
-        {% endif %}
-        {% if model.name == "int_recording_order" %}
-            left join lateral (
-                select
-                    min(recording_order.recording_index) as recording_index,
-                    bool_or(recording_order.is_charge_recorded)::int as charges
-                from {{ this }} as recording_order
-                where
-                    recording_order.battery_id = changed.battery_id
-                    and recording_order.discharge_index = bound.from_discharge - 1
-                    and recording_order.recording_type = 'discharge'
-            ) as start on true
-        {% endif %}
-        order by changed.battery_id
+        select battery_id, begins_s::text from ({{ due(model.unique_id) }}) as due
+        order by battery_id
     {% endset %}
-    {% do return(run_query(query).rows) %}
+    {% set changed = run_query(query).rows %}
+    {% if changed and grain() in ("discharge_index", "cycle_index") %}
+        {% set bounds = {} %}
+        {% for row in run_query(first_changes(changed)).rows %} {% do bounds.update({row[0]: row}) %} {% endfor %}
+        {% set bounded = [] %}
+        {% for row in changed %}
+            {% do bounded.append([row[0], row[1]] + (bounds[row[0]] | list)[1:] if row[0] in bounds else [row[0], row[1], 1, 1, 1, 0, 0]) %}
+        {% endfor %}
+        {% do return(bounded) %}
+    {% endif %}
+    {% do return(changed) %}
 {% endmacro %}
+
+{#-
+    Of batteries with their times: from which discharge and cycle on they changed, and what is counted
+    goes on from there; no row for one that changed whole. Constants, and one join by battery: so it is
+    answered where the battery lies.
+-#}
+{% macro first_changes(changed) -%}
+    with
+
+    bounds as (
+        select
+            recording_order.battery_id,
+            greatest(max(recording_order.discharge_index) - 2, 1) as from_discharge
+        from {{ bookkeeping("int_recording_order") }} as recording_order
+        inner join staging.source_file as pieces
+            on
+                recording_order.battery_id = pieces.battery_id
+                and recording_order.piece = pieces.piece
+        where
+            {{ in_batteries(changed, "recording_order.battery_id") }}
+            and {{ in_batteries(changed, "pieces.battery_id") }}
+            and coalesce(pieces.begins_s, '-infinity')
+            < {{ from_bound(changed, 1, "float8", "recording_order.battery_id") }}
+        group by recording_order.battery_id
+    )
+
+    select
+        bounds.battery_id,
+        bounds.from_discharge,
+    {% if grain() == "cycle_index" %}
+        1 + count(verdicts.discharge_index)
+        from bounds
+        left join {{ bookkeeping("int_verdicts") }} as verdicts
+            on
+                bounds.battery_id = verdicts.battery_id
+                and {{ in_batteries(changed, "verdicts.battery_id") }}
+                and verdicts.is_usable
+                and verdicts.discharge_index < bounds.from_discharge
+    {% elif model.name == "int_recording_order" %}
+        null,
+        coalesce(min(start.recording_index), 1),
+        case when min(start.recording_index) is null then 0 else bounds.from_discharge - 2 end,
+        coalesce(bool_or(start.is_charge_recorded)::int, 0)
+        from bounds
+        left join {{ this }} as start
+            on
+                bounds.battery_id = start.battery_id
+                and {{ in_batteries(changed, "start.battery_id") }}
+                and start.discharge_index = bounds.from_discharge - 1
+                and start.recording_type = 'discharge'
+    {% else %}
+        null
+        from bounds
+    {% endif %}
+    group by bounds.battery_id, bounds.from_discharge
+{%- endmacro %}
 
 {#- The same, for a model that asks more than once; none where all is built, and in a unit test. -#}
 {% macro batteries_to_build() %}
@@ -147,11 +160,12 @@
             {{ in_batteries(changed, "battery_id") }}
             {% if grain() == "piece" -%}
                 and not exists (
-                    select from {{ bookkeeping("battery_piece") }} as pieces
+                    select from staging.source_file as pieces
                     where
                         pieces.battery_id = built.battery_id
                         and pieces.piece = built.piece
-                        and pieces.begins_s < {{ from_bound(changed, 1, "float8", "built.battery_id") }}
+                        and coalesce(pieces.begins_s, '-infinity')
+                        < {{ from_bound(changed, 1, "float8", "built.battery_id") }}
                 )
             {%- elif grain() == "discharge_index" -%}
                 and discharge_index >= {{ from_bound(changed, 2, "int", "battery_id") }}
@@ -166,15 +180,19 @@
     new. Else the next models are planned for an empty table.
 -#}
 {% macro analyze_where_grown() -%}
-    do $$ begin
-        if (
-            select
-                pg_stat_get_mod_since_analyze(oid) + pg_stat_get_xact_tuples_inserted(oid)
-                > 0.1 * greatest(reltuples, 0)
-            from pg_class
-            where oid = '{{ this }}'::regclass
-        ) then
-            analyze {{ this }};
-        end if;
-    end $$
+    {%- if var("distributed") -%}
+        analyze {{ this }}  -- the coordinator counts no rows
+    {%- else -%}
+        do $$ begin
+            if (
+                select
+                    pg_stat_get_mod_since_analyze(oid) + pg_stat_get_xact_tuples_inserted(oid)
+                    > 0.1 * greatest(reltuples, 0)
+                from pg_class
+                where oid = '{{ this }}'::regclass
+            ) then
+                analyze {{ this }};
+            end if;
+        end $$
+    {%- endif -%}
 {%- endmacro %}

@@ -9,7 +9,7 @@ alerts as (
 final as (
 
     select
-        battery_id::varchar as battery_id,
+        battery_id,
         kind::varchar as kind,
         dbt_valid_from as since,
         dbt_valid_to as until,

@@ -37,7 +37,7 @@ known as (
 final as (
 
     select
-        forecasts.battery_id::varchar as battery_id,
+        forecasts.battery_id,
         forecasts.made_after_cycle,
         forecasts.cycle_index,
         forecasts.horizon,

@@ -6,7 +6,7 @@ rules as (
 
 ),
 
-batteries as (
+batteries as not materialized (
 
     select * from {{ ref('battery_summary') }}
 
@@ -53,7 +53,7 @@ newest_end_of_life as (
 ),
 
 -- of several forecasts of a cycle the one that knew most
-compared as (
+compared as not materialized (
 
     select distinct on (battery_id, cycle_index)
         battery_id,

@@ -1,8 +1,11 @@
+{%- set changed = batteries_to_build() -%}
 with
 
+-- in each fenced query by name too: so a cluster asks only the shard where a battery lies
 recordings as (
 
     select * from {{ ref('int_recordings') }}
+    {{ only_changed_batteries(changed=changed) }}
 
 ),
 
@@ -15,7 +18,7 @@ batteries as (
 recording_order as (
 
     select * from {{ ref('int_recording_order') }}
-    {{ only_changed_discharges() }}
+    {{ only_changed_discharges(changed) }}
 
 ),
 

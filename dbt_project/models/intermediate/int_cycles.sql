@@ -30,6 +30,19 @@ impedances as (
 
 ),
 
+-- each test that can be believed holds until the next
+lasting as (
+
+    select
+        *,
+        lead(recording_index) over (
+            partition by battery_id order by recording_index
+        ) as next_index
+    from impedances
+    where is_plausible
+
+),
+
 -- what passed through the battery in discharges left out counts too, where it is a number
 aged as (
 
@@ -86,18 +99,11 @@ final as (
         on
             aged.battery_id = retention.battery_id
             and aged.discharge_index = retention.discharge_index
-    left join lateral (
-        select
-            impedances.internal_resistance_ohm,
-            impedances.charge_transfer_resistance_ohm
-        from impedances
-        where
-            impedances.battery_id = aged.battery_id
-            and impedances.recording_index < aged.recording_index
-            and impedances.is_plausible
-        order by impedances.recording_index desc
-        limit 1
-    ) as impedance on true
+    left join lasting as impedance
+        on
+            aged.battery_id = impedance.battery_id
+            and aged.recording_index > impedance.recording_index
+            and aged.recording_index <= coalesce(impedance.next_index, aged.recording_index)
     where aged.is_usable
 
 )

@@ -1,9 +1,10 @@
+{%- set changed = batteries_to_build() -%}
 with
 
 discharges as (
 
     select * from {{ ref('int_discharges') }}
-    {{ only_changed_discharges() }}
+    {{ only_changed_discharges(changed) }}
 
 ),
 
@@ -11,6 +12,7 @@ discharges as (
 known as not materialized (
 
     select * from {{ ref('int_discharges') }}
+    {{ only_changed_batteries(changed=changed) }}
 
 ),
 

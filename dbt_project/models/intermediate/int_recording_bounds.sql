@@ -28,7 +28,7 @@ final as (
         ends.begins_at + {{ seconds('ends.duration_s') }} as ended_at,
         ends.first_voltage_v,
         ends.last_voltage_v,
-        ends.largest_a
+        largest.largest_a
     from recordings
     inner join pieces
         on
@@ -37,7 +37,7 @@ final as (
     cross join
         lateral (
             select
-                -- a table's dates are often whole seconds, its times are not
+            -- a table's dates are often whole seconds, its times are not
                 case
                     when pieces.layout = 'tabular'
                         then
@@ -48,19 +48,18 @@ final as (
                 recordings.time_s[cardinality(recordings.time_s)]
                 - recordings.time_s[1] as duration_s,
                 recordings.voltage_v[1] as first_voltage_v,
-                recordings.voltage_v[cardinality(recordings.voltage_v)] as last_voltage_v,
-                case
-                    when pieces.layout = 'tabular'
-                        then
-                            (
-                                select max(abs(current_a))
-                                from unnest(recordings.current_a) as samples (current_a)
-                                where abs(current_a) < 'infinity'
-                            )
-                end as largest_a
+                recordings.voltage_v[cardinality(recordings.voltage_v)] as last_voltage_v
             from (values (true)) as once (is_once)
             offset 0
         ) as ends
+    cross join
+        lateral (
+            select max(abs(current_a)) as largest_a
+            from unnest(recordings.current_a) as samples (current_a)
+            where
+                pieces.layout = 'tabular'
+                and abs(current_a) < 'infinity'
+        ) as largest
     {{ only_changed_pieces("pieces") }}
 
 )

@@ -9,6 +9,13 @@ batteries as (
 
 discharges as (
 
+    select * from {{ ref('int_discharges') }}
+    {{ only_changed_batteries() }}
+
+),
+
+verdicts as (
+
     select * from {{ ref('int_verdicts') }}
     {{ only_changed_batteries() }}
 
@@ -28,7 +35,7 @@ ends as (
 
 ),
 
-recordings as (
+recordings as not materialized (
 
     select * from {{ ref('int_recording_order') }}
     {{ only_changed_batteries() }}
@@ -42,7 +49,7 @@ counted as (
         count(*)::int as discharges,
         count(*) filter (where is_usable)::int as cycles,
         (array_agg(soh_target order by cycle_index) filter (where soh_target is not null)) as soh
-    from discharges
+    from verdicts
     group by battery_id
 
 ),
@@ -91,7 +98,7 @@ lasted as (
 final as (
 
     select
-        batteries.battery_id::varchar as battery_id,
+        {{ battery_key('batteries.battery_id') }} as battery_id,
         batteries.layout::varchar as layout,
         coalesce(batteries.is_simulated, false) as is_simulated,
         batteries.battery_group::varchar as battery_group,

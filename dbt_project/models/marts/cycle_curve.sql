@@ -44,9 +44,15 @@ final as (
             and recording_order.piece = recordings.piece
             and recording_order.piece_index = recordings.piece_index
     cross join
-        unnest(
-            recordings.time_s, recordings.voltage_v, recordings.current_a, recordings.temperature_c
-        ) with ordinality as samples (time_s, voltage_v, current_a, temperature_c, n)
+        lateral (
+            select *
+            from unnest(
+                recordings.time_s,
+                recordings.voltage_v,
+                recordings.current_a,
+                recordings.temperature_c
+            ) with ordinality as numbered (time_s, voltage_v, current_a, temperature_c, n)
+        ) as samples
     where discharges.is_usable
     group by discharges.battery_id, discharges.cycle_index
 

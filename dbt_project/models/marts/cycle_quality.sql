@@ -10,7 +10,7 @@ discharges as (
 final as (
 
     select
-        battery_id::varchar as battery_id,
+        {{ battery_key('battery_id') }} as battery_id,
         discharge_index,
         recording_index,
         cycle_index,

@@ -10,7 +10,7 @@ cycles as (
 final as (
 
     select
-        battery_id::varchar as battery_id,
+        {{ battery_key('battery_id') }} as battery_id,
         cycle_index,
         jsonb_build_object(
             'discharge_capacity', discharge_capacity_ah,

@@ -1,6 +1,6 @@
 with
 
-quality as (
+quality as not materialized (
 
     select * from {{ ref('cycle_quality') }}
     {{ only_changed_batteries() }}
