@@ -55,6 +55,11 @@ class Scenario:
         if not self.hits:
             self.faults.append("no try has hit anything")
 
+    def hit(self, seen: str) -> None:
+        """Count a hit, and what the user saw of it."""
+        self.hits += 1
+        self.seen[seen] += 1
+
     def expect(self, is_so: bool, otherwise: str) -> None:
         if not is_so:
             print(f"   {self.name}: {otherwise}", flush=True)
@@ -98,13 +103,21 @@ class Command:
         return status, said
 
 
+@dataclass(frozen=True)
+class Load:
+    """A command that loads, and the batteries it brings."""
+
+    command: tuple[str, ...]
+    batteries: tuple[str, ...]
+
+
 class Ground:
     """A server of its own, a database on a small disk in it, and what is loaded and built there."""
 
     def __init__(self, folder: Path, rng: random.Random) -> None:
         self.folder, self.rng = folder, rng
         self.truth: Contents = {}
-        self.lasts_s: dict[str, float] = {}  # how long a load, or a build, is connected
+        self.build_s = 0.0  # how long a build is connected
         self._commands: list[Command] = []
         folder.chmod(0o711)  # the server's user passes through
         for name in [it for it in os.environ if it.startswith("PG") or it in ("DATABASE_URL",)]:
@@ -141,27 +154,29 @@ class Ground:
     def _record(self) -> None:
         recordings = self.folder / "recordings"
         recordings.mkdir()
-        for name in ("S0001", "S0002", "S0003", "S0004"):
+        aging = ("S0001", "S0002", "S0003", "S0004")
+        for name in aging:
             simulate.simulate_aging(recordings / f"{name}.mat", seed=0, cycles=CYCLES)
         simulate.simulate_randomized(recordings / "SRW1.mat", seed=0, reference_discharges=3)
-        for seed, name in enumerate(("T1", "T2")):
+        tabular = ("T1", "T2")
+        for seed, name in enumerate(tabular):
             days.deliver(recordings, name, days.cycling(seed, cycles=16))
         fleet = ("--into-staging", "--cells", str(CELLS), "--cycles", str(CYCLES))
-        self.loaders = (
-            ("loader", str(recordings), *days.FACTS),
-            ("loader.simulate", *fleet),
+        self.loads = (
+            Load(("loader", str(recordings), *days.FACTS), (*aging, "SRW1", *tabular)),
+            Load(("loader.simulate", *fleet), tuple(f"SF{it:05d}" for it in range(1, CELLS + 1))),
         )
 
     def make_the_truth(self) -> None:
         """Load and build in a database that nothing befalls; all else is compared with it."""
         quiet = Scenario("clean build", rounds=1)
-        for arguments in (*self.loaders, ("dbt_project", "build", *UNIT_TESTS)):
-            name = DBT if arguments[0] == "dbt_project" else LOADER
-            command = self.begin(*arguments, url=self.clean_url)
-            self._wait_for(command, name)
-            begun = time.monotonic()
-            command.ended(quiet, 0)
-            self.lasts_s.setdefault(name, time.monotonic() - begun)
+        for load in self.loads:
+            self.begin(*load.command, url=self.clean_url).ended(quiet, 0)
+        build = self.build(url=self.clean_url)
+        self._wait_for(build, DBT)
+        begun = time.monotonic()
+        build.ended(quiet, 0)
+        self.build_s = time.monotonic() - begun
         if quiet.faults:
             raise RuntimeError("a clean build failed")
         self.truth = contents(self.clean_url)
@@ -171,14 +186,25 @@ class Ground:
         self._commands.append(Command(*arguments, url=url or self.url))
         return self._commands[-1]
 
-    def build(self, *arguments: str) -> Command:
-        return self.begin("dbt_project", "--no-use-colors", "build", *UNIT_TESTS, *arguments)
+    def build(self, *arguments: str, url: str = "") -> Command:
+        arguments = ("--no-use-colors", "build", *UNIT_TESTS, *arguments)
+        return self.begin("dbt_project", *arguments, url=url)
 
-    def at_a_moment(self, command: Command, name: str) -> bool:
-        """Wait for some moment of a command's work; tell whether it is still at it."""
-        self._wait_for(command, name)
-        time.sleep(self.rng.uniform(0, self.lasts_s[name]))
-        return command.is_running() and self.connections(name) > 0
+    def in_a_load(self, command: Command, load: Load) -> bool:
+        """Wait until some of what is missing is loaded, and a bit; tell whether it is at work."""
+        self._wait_for(command, LOADER)
+        there = self.pieces(load)
+        enough = there + self.rng.uniform(0, 0.9) * (len(load.batteries) - there)
+        while command.is_running() and self.pieces(load) < enough:
+            time.sleep(0.005)
+        time.sleep(self.rng.uniform(0, 0.1))
+        return command.is_running() and self.connections(LOADER) > 0
+
+    def in_a_build(self, command: Command) -> bool:
+        """Wait for some moment of a build; tell whether it is at work."""
+        self._wait_for(command, DBT)
+        time.sleep(self.rng.uniform(0, self.build_s))
+        return command.is_running() and self.connections(DBT) > 0
 
     def _wait_for(self, command: Command, name: str) -> None:
         while command.is_running() and not self.connections(name):
@@ -201,23 +227,23 @@ class Ground:
             opened.autocommit = True
             opened.cursor().execute(statement)
 
-    def batteries(self) -> list[str]:
-        """Return the batteries that are loaded."""
+    def pieces(self, load: Load) -> int:
+        """Count the pieces that are there of what a load brings."""
         if self.rows("select to_regclass('staging.source_file')", url=self.url) == [(None,)]:
-            return []
-        query = "select distinct battery_id from staging.source_file order by 1"
-        return [str(name) for (name,) in self.rows(query, url=self.url)]
+            return 0
+        query = "select from staging.source_file where battery_id = any(%s)"
+        return len(self.rows(query, list(load.batteries), url=self.url))
 
-    def forget_some(self, scenario: Scenario) -> None:
-        """Remove most of the batteries that are loaded, whichever."""
-        there = self.batteries()
-        if gone := self.rng.sample(there, len(there) * 3 // 4):
+    def unload(self, scenario: Scenario, load: Load) -> None:
+        """Remove most batteries of a load."""
+        if self.pieces(load):
+            gone = self.rng.sample(load.batteries, len(load.batteries) * 3 // 4)
             self.begin("loader", "remove", "--yes", *gone).ended(scenario, 0)
 
-    def load_the_rest(self, scenario: Scenario) -> None:
-        """Load all that is missing; what is there afterwards has to be whole."""
-        for arguments in self.loaders:
-            self.begin(*arguments).ended(scenario, 0)
+    def complete(self, scenario: Scenario, load: Load) -> None:
+        """Load what is missing; what was there before, and is now, has to be whole."""
+        scenario.faults += halves(self.url)
+        self.begin(*load.command).ended(scenario, 0)
         scenario.faults += halves(self.url)
 
     def crash(self) -> None:

@@ -4,8 +4,8 @@ import signal
 import time
 
 import embedded
-from tests.chaos.contents import MARTS, contents, differences, halves
-from tests.chaos.ground import DBT, LOADER, Ground, Scenario, complaint
+from tests.chaos.contents import MARTS, contents, differences
+from tests.chaos.ground import Ground, Scenario, complaint
 
 MB = 1 << 20
 
@@ -13,78 +13,75 @@ MB = 1 << 20
 def loaders_killed(ground: Ground, scenario: Scenario) -> None:
     """At times the workers are left to find out by themselves that their parent is gone."""
     for number in scenario.attempts():
-        ground.forget_some(scenario)
-        loader = ground.begin(*ground.loaders[number % 2])
+        load = ground.loads[number % 2]
+        ground.unload(scenario, load)
+        loader = ground.begin(*load.command)
         is_alone = ground.rng.random() < 0.5
-        if ground.at_a_moment(loader, LOADER):
+        if ground.in_a_load(loader, load):
             loader.kill(is_alone)
             status, _ = loader.ended(scenario, -signal.SIGKILL, 0)
             ground.settle(scenario, loader.process.pid)
             if status:
-                scenario.hits += 1
-                scenario.seen["its parent killed" if is_alone else "all of it killed"] += 1
+                scenario.hit("its parent killed" if is_alone else "all its processes killed")
         else:
             loader.ended(scenario, 0)
-        scenario.faults += halves(ground.url)
-        ground.load_the_rest(scenario)
+        ground.complete(scenario, load)
 
 
 def stopped_while_loading(ground: Ground, scenario: Scenario) -> None:
     for number in scenario.attempts():
-        ground.forget_some(scenario)
-        loader = ground.begin(*ground.loaders[number % 2])
-        if ground.at_a_moment(loader, LOADER):
+        load = ground.loads[number % 2]
+        ground.unload(scenario, load)
+        loader = ground.begin(*load.command)
+        if ground.in_a_load(loader, load):
             ground.crash()
             status, said = loader.ended(scenario, 0, 1)
             embedded.start()
             if status:
-                scenario.hits += 1
-                scenario.seen[complaint(said)] += 1
+                scenario.hit(complaint(said))
                 _expect_a_reason(scenario, said)
         else:
             loader.ended(scenario, 0)
-        scenario.faults += halves(ground.url)
-        ground.load_the_rest(scenario)
+        ground.complete(scenario, load)
 
 
 def stopped_while_building(ground: Ground, scenario: Scenario) -> None:
     """In turn a build of all, of what is left when batteries have gone, and of what comes back."""
+    load = ground.loads[0]
     for number in scenario.attempts():
         if number % 3 == 2:
-            ground.forget_some(scenario)
+            ground.unload(scenario, load)
         elif number % 3 == 0:
-            ground.load_the_rest(scenario)
+            ground.complete(scenario, load)
         build = ground.build(*["--full-refresh"] * (number % 3 == 1))
-        if ground.at_a_moment(build, DBT):
+        if ground.in_a_build(build):
             ground.crash()
             status, said = build.ended(scenario, 0, 1, 2)
             embedded.start()
             if status:
-                scenario.hits += 1
-                scenario.seen[complaint(said)] += 1
+                scenario.hit(complaint(said))
                 _expect_a_reason(scenario, said)
             else:
                 scenario.expect("ERROR=0" in said, f"a build that failed ended with 0:\n{said}")
         else:
             build.ended(scenario, 0)
-        if number % 3 != 2 and ground.rng.random() < 0.5:
+        if number % 3 == 1 and number > 1:
             rebuilt(ground, scenario)
-    ground.load_the_rest(scenario)
+    ground.complete(scenario, load)
     rebuilt(ground, scenario)
 
 
 def disk_full_while_loading(ground: Ground, scenario: Scenario) -> None:
     for number in scenario.attempts():
-        ground.forget_some(scenario)
-        ground.leave_on_disk(ground.rng.randrange(MB // 2))
-        status, said = ground.begin(*ground.loaders[number % 2]).ended(scenario, 0, 1)
-        if status:
-            scenario.hits += 1
-            scenario.seen[complaint(said)] += 1
-            scenario.expect("No space left on device" in said, f"it does not say why:\n{said}")
-        scenario.faults += halves(ground.url)
+        load = ground.loads[number % 2]
+        ground.unload(scenario, load)
+        ground.leave_on_disk(ground.rng.randrange(MB // 4))
+        status, said = ground.begin(*load.command).ended(scenario, 0, 1)
         ground.leave_on_disk(None)
-        ground.load_the_rest(scenario)
+        if status:
+            scenario.hit(complaint(said))
+            scenario.expect("No space left on device" in said, f"it does not say why:\n{said}")
+        ground.complete(scenario, load)
 
 
 def disk_full_while_building(ground: Ground, scenario: Scenario) -> None:
@@ -92,8 +89,7 @@ def disk_full_while_building(ground: Ground, scenario: Scenario) -> None:
         ground.leave_on_disk(ground.rng.randrange(2 * MB))
         status, said = ground.build("--full-refresh").ended(scenario, 0, 1, 2)
         if status:
-            scenario.hits += 1
-            scenario.seen[complaint(said)] += 1
+            scenario.hit(complaint(said))
             scenario.expect("No space left on device" in said, f"it does not say why:\n{said}")
         ground.leave_on_disk(None)
         # Of the same recordings: what stands is from before, or whole.
@@ -105,14 +101,13 @@ def disk_full_while_building(ground: Ground, scenario: Scenario) -> None:
 def two_builds_at_once(ground: Ground, scenario: Scenario) -> None:
     for _ in scenario.attempts():
         first = ground.build("--full-refresh")
-        time.sleep(ground.rng.uniform(0, 2 * ground.lasts_s[DBT]))
+        time.sleep(ground.rng.uniform(0, ground.build_s))
         second = ground.build("--full-refresh")
         ended = [it.ended(scenario, 0, 1, 2) for it in (first, second)]
         stopped = [said for status, said in ended if status]
         scenario.expect(len(stopped) < 2, "each of two builds stopped")
         for said in stopped:
-            scenario.hits += 1
-            scenario.seen[complaint(said)] += 1
+            scenario.hit(complaint(said))
             scenario.expect("another run of dbt has been at work" in said, said)
         scenario.faults += differences(ground.truth, contents(ground.url))
 
