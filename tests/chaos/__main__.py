@@ -17,7 +17,8 @@ from pathlib import Path
 
 from tests.chaos import serving, storing
 from tests.chaos.contents import contents, differences
-from tests.chaos.ground import Ground, Scenario
+from tests.chaos.ground import Ground
+from tests.chaos.scenario import Scenario
 
 SCENARIOS: dict[str, Callable[[Ground, Scenario], None]] = {
     "loaders killed": storing.loaders_killed,

@@ -2,17 +2,14 @@
 
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -23,47 +20,15 @@ import embedded
 from loader import simulate
 from tests import days
 from tests.chaos.contents import Contents, contents, halves
+from tests.chaos.scenario import Scenario
 from tests.conftest import ROOT
 
 PATIENCE_S = 120.0  # a command that takes longer hangs
 LARGE = 1 << 30  # bytes of the disk, where it is not to be full
 LOADER, DBT = "battery-forecast", "dbt"  # what the connections of commands are called
 CELLS, CYCLES = 12, 60
+SEGMENT = 1 << 20  # bytes of a file of the log, where files are limited instead of the disk
 UNIT_TESTS = ("--exclude-resource-type", "unit_test")  # they look at no data
-
-
-@dataclass
-class Scenario:
-    """What came of a scenario: how often it was tried, how often it hit, what users saw."""
-
-    name: str
-    rounds: int
-    tries: int = 0
-    hits: int = 0
-    seen: Counter[str] = field(default_factory=Counter)
-    faults: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def attempts(self) -> Iterator[int]:
-        """Number the tries, until enough of them have hit something."""
-        begun = time.monotonic()
-        while self.hits < self.rounds and self.tries < 5 * self.rounds:
-            self.tries += 1
-            print(f"   {self.name}: try {self.tries}, {self.hits} hits", flush=True)
-            yield self.tries
-        self.seconds = time.monotonic() - begun
-        if not self.hits:
-            self.faults.append("no try has hit anything")
-
-    def hit(self, seen: str) -> None:
-        """Count a hit, and what the user saw of it."""
-        self.hits += 1
-        self.seen[seen] += 1
-
-    def expect(self, is_so: bool, otherwise: str) -> None:
-        if not is_so:
-            print(f"   {self.name}: {otherwise}", flush=True)
-            self.faults.append(otherwise)
 
 
 class Command:
@@ -127,7 +92,13 @@ class Ground:
         embedded.start()
         self.disk = self._mounted(folder / "disk")
         place = ""
-        if self.disk:
+        if not self.disk:
+            embedded.stop()
+            program, data = embedded.programs() / "pg_resetwal", embedded.data_folder()
+            size = f"--wal-segsize={SEGMENT >> 20}"
+            subprocess.run([program, size, data], check=True, capture_output=True)
+            embedded.start()
+        else:
             self.execute(f"create tablespace small location '{self.disk}'")
             place = " tablespace small"
         self.execute("create database chaos" + place)
@@ -147,7 +118,17 @@ class Ground:
         return disk
 
     def leave_on_disk(self, free: int | None) -> None:
-        """Leave so many bytes on the small disk, or, with None, enough."""
+        """Leave so many bytes on the small disk, or, with None, enough.
+
+        Where there is none, no file of the server grows beyond a segment of its log.
+        """
+        if not self.disk:
+            size = psutil.RLIM_INFINITY if free is None else SEGMENT
+            server = _server()
+            for process in (server, *server.children()):
+                with suppress(psutil.NoSuchProcess):
+                    process.rlimit(psutil.RLIMIT_FSIZE, (size, psutil.RLIM_INFINITY))
+            return
         size = LARGE if free is None else shutil.disk_usage(str(self.disk)).used + free
         subprocess.run(["mount", "-o", f"remount,size={size}", str(self.disk)], check=True)
 
@@ -248,9 +229,7 @@ class Ground:
 
     def crash(self) -> None:
         """Stop the server as pg_ctl -m immediate does: it says nothing to anybody."""
-        server = psutil.Process(
-            int((embedded.data_folder() / "postmaster.pid").read_text().split()[0])
-        )
+        server = _server()
         server.send_signal(signal.SIGQUIT)
         server.wait(30)
 
@@ -273,6 +252,10 @@ class Ground:
             subprocess.run(["umount", str(self.disk)], check=True)
 
 
+def _server() -> psutil.Process:
+    return psutil.Process(int((embedded.data_folder() / "postmaster.pid").read_text().split()[0]))
+
+
 def _alive_in(group: int) -> list[int]:
     found = []
     for process in psutil.process_iter():
@@ -280,13 +263,3 @@ def _alive_in(group: int) -> list[int]:
             if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process.pid)
     return found
-
-
-def complaint(said: str) -> str:
-    """Return the line in which a command said what went wrong, without what differs each time."""
-    lines = [
-        it.strip()
-        for it in said.splitlines()
-        if re.search("rror|onnect|space|refused|failed|another run", it)
-    ]
-    return re.sub(r"\S*/|\d+", "", lines[0])[:150] if lines else "nothing"

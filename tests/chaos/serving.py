@@ -16,7 +16,8 @@ import torch
 
 import embedded
 from model import forecast
-from tests.chaos.ground import Ground, Scenario
+from tests.chaos.ground import Ground
+from tests.chaos.scenario import Scenario
 from tests.conftest import serving
 
 BATTERY = "S0004"
