@@ -37,7 +37,7 @@ SHOWN = 4  # different things that users saw
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=None, help="the same moments again, about")
-    parser.add_argument("--rounds", type=int, default=3, help="hits of each scenario (default 3)")
+    parser.add_argument("--rounds", type=int, default=2, help="hits of each scenario (default 2)")
     options = parser.parse_args()
     seed = random.randrange(10**6) if options.seed is None else options.seed
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
