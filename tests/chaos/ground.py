@@ -123,11 +123,11 @@ class Ground:
         Where there is none, no file of the server grows beyond a segment of its log.
         """
         if not self.disk:
-            size = psutil.RLIM_INFINITY if free is None else SEGMENT
             server = _server()
             for process in (server, *server.children()):
                 with suppress(psutil.NoSuchProcess):
-                    process.rlimit(psutil.RLIMIT_FSIZE, (size, psutil.RLIM_INFINITY))
+                    _, most = process.rlimit(psutil.RLIMIT_FSIZE)
+                    process.rlimit(psutil.RLIMIT_FSIZE, (most if free is None else SEGMENT, most))
             return
         size = LARGE if free is None else shutil.disk_usage(str(self.disk)).used + free
         subprocess.run(["mount", "-o", f"remount,size={size}", str(self.disk)], check=True)

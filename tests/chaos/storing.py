@@ -88,6 +88,9 @@ def disk_full_while_loading(ground: Ground, scenario: Scenario) -> None:
 
 
 def disk_full_while_building(ground: Ground, scenario: Scenario) -> None:
+    if not ground.disk:  # no table of so small a build is as long as a segment
+        scenario.seen["not tried: only root may mount a small disk"] += 1
+        return
     for _ in scenario.attempts():
         ground.leave_on_disk(ground.rng.randrange(2 * MB))
         status, said = ground.build("--full-refresh").ended(scenario, 0, 1, 2)
