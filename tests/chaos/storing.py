@@ -10,7 +10,7 @@ from tests.chaos.scenario import Scenario, complaint
 
 MB = 1 << 20
 GONE = ("server closed the connection", "connection to server", "terminating connection")
-FULL = ("No space left on device", "File too large")
+FULL = ("No space left on device", "Check free disk space")
 
 
 def loaders_killed(ground: Ground, scenario: Scenario) -> None:
