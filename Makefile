@@ -1,5 +1,5 @@
 # Everything from a fresh machine: python3.11+, pip and make. `make` alone tells what there is.
-.PHONY: help demo features docs test check clean
+.PHONY: help demo features docs test check chaos clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -13,6 +13,7 @@ help:
 	@echo "make features  start the database and build the features of what is loaded"
 	@echo "make docs      every model, column, test and line of lineage as one page"
 	@echo "make check     ruff, mypy and sqlfluff"
+	@echo "make chaos     kill, stop and fill up what it runs on, then compare with a clean build"
 	@echo "make clean     remove what all this made: environment, database, models; not data/"
 
 demo: .venv/installed
@@ -34,6 +35,10 @@ check: .venv/developing
 	$(BIN)/python -m mypy
 	$(BIN)/python -m database start
 	$(BIN)/python -m sqlfluff lint --disable-progress-bar dbt_project/models dbt_project/tests/*.sql
+
+# in a database of its own, for some minutes: no part of the tests
+chaos: .venv/developing
+	@$(BIN)/python -m tests.chaos
 
 clean:
 	@if [ -e .venv/installed ]; then $(BIN)/python -m database stop; fi

@@ -123,7 +123,12 @@ def stop() -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """Return what an error says, which psycopg2 spreads over several lines."""
+    """Return what an error says, which psycopg2 spreads over several lines.
+
+    Where the rollback failed, too, it is what came first: what cost the connection.
+    """
+    if isinstance(error, psycopg2.InterfaceError):
+        error = error.__context__ or error
     return " ".join(str(error).split())
 
 

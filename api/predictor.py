@@ -16,7 +16,6 @@ from model.forecast import (
     Answer,
     Coming,
     Course,
-    MismatchError,
     Model,
     ModelError,
     Prediction,
@@ -133,15 +132,15 @@ class Predictor:
     def loaded(self) -> Loaded:
         """Return the model; raises ModelError when there is none.
 
-        While two files do not belong together, as between the training of one and of the other, the
-        pair that was last loaded goes on serving.
+        While a file is no model, as in the midst of being copied, or two do not belong together, as
+        between the training of one and of the other, what was last loaded goes on serving.
         """
         stamp = [_stamp(path) for path in (self._path, *forecast.companions(self._path))]
         with self._lock:
             if self._loaded is None or stamp != self._stamp:
                 try:
                     model = forecast.load(self._path)
-                except MismatchError:
+                except ModelError:
                     if self._loaded is None:
                         raise
                 else:

@@ -73,8 +73,8 @@ def load(order: Order, source: Source) -> Outcome:
         return _load(connected(order.url), order, source)
     except LoaderError as error:
         return Outcome(source.shown, None, str(error))
-    except psycopg2.InterfaceError as error:  # of the rollback: what comes first is its context
-        lost = f"lost the connection: {database.one_line(error.__context__ or error)}"
+    except psycopg2.InterfaceError as error:
+        lost = f"lost the connection: {database.one_line(error)}"
         return Outcome(source.shown, None, lost, is_fatal=True)
     except psycopg2.OperationalError as error:
         return Outcome(source.shown, None, database.one_line(error), is_fatal=True)

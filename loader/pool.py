@@ -4,6 +4,7 @@ import multiprocessing
 import resource
 import signal
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
@@ -101,9 +102,6 @@ def _serve(work: Callable[[Task], Result], pipe: Connection, memory_bytes: int) 
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard == resource.RLIM_INFINITY or hard > memory_bytes:
         resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, hard))
-    while True:
-        try:
-            task = pipe.recv()
-        except EOFError:  # the parent is gone
-            return
-        pipe.send(work(task))
+    with suppress(EOFError, ConnectionError):  # the parent is gone
+        while True:
+            pipe.send(work(pipe.recv()))

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
@@ -229,6 +230,8 @@ def load_one(path: Path) -> tuple[Trained, bytes]:
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from None
     try:
+        if ZipFile(io.BytesIO(content)).testzip():  # torch itself does not check the checksums
+            raise BadZipFile
         state = torch.load(io.BytesIO(content), weights_only=True)
         saved: dict[str, Any] = json.loads(state["_extra_state"])["config"]
         for name in ("train", "test", "features"):
@@ -239,7 +242,9 @@ def load_one(path: Path) -> tuple[Trained, bytes]:
         for name, buffer in forecaster.named_buffers():  # some are as long as the training data
             buffer.resize_(state[name].shape)
         forecaster.load_state_dict(state)
-    except (EOFError, UnpicklingError, KeyError, TypeError, ValueError, RuntimeError):
+    except (
+        BadZipFile, EOFError, UnpicklingError, LookupError, TypeError, ValueError, RuntimeError,
+    ):  # fmt: skip
         raise ModelError(
             f"{path} is not a model of this version: train again with `python -m model.train`"
         ) from None

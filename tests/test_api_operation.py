@@ -94,6 +94,29 @@ def test_a_retrained_model_is_picked_up_and_never_half_read(
     assert len({version for version, _ in answers}) == len(answers) > 1
 
 
+def test_a_damaged_model_is_not_served_and_the_last_one_goes_on(
+    tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.pth"
+    content = model_path.read_bytes()
+    monkeypatch.setenv("MODEL_PATH", str(path))
+    path.write_bytes(content)
+    with TestClient(api.main.app, raise_server_exceptions=False) as client:
+        before = client.post("/predict", json=EXAMPLE_WINDOW).json()
+        middle = len(content) // 2
+        for damaged in (
+            b"", content[:middle], content[middle:], b"\x80\x02.", b"0" * 99,
+            content[:middle] + bytes(64) + content[middle + 64 :],  # of the right size
+        ):  # fmt: skip
+            path.write_bytes(damaged)
+            assert client.post("/predict", json=EXAMPLE_WINDOW).json() == before
+            with pytest.raises(forecast.ModelError, match="is not a model of this version"):
+                forecast.load(path)
+        retrain(path, model_path, 0.1)
+        after = client.post("/predict", json=EXAMPLE_WINDOW).json()
+        assert after["model_version"] != before["model_version"]
+
+
 def trained(url: str, folder: Path, features: str, **knobs: Any) -> Path:
     """Train a small model on simulated cells, and return where it lies."""
     with pytest.MonkeyPatch.context() as patch:

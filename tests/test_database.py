@@ -4,6 +4,7 @@ import json
 from contextlib import closing
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 import database
@@ -108,3 +109,10 @@ def test_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("python", "-m", "database", "url").stdout.startswith("postgresql://postgres@:5432/")
     refused = run("python", "-m", "database", "fly")
     assert refused.returncode == 2
+
+
+def test_what_cost_the_connection_is_said_not_that_its_rollback_failed(empty: str) -> None:
+    with closing(psycopg2.connect(empty)) as opened:
+        with pytest.raises(psycopg2.InterfaceError) as failed, opened, opened.cursor() as cursor:
+            cursor.execute("select pg_terminate_backend(pg_backend_pid())")
+        assert "server closed the connection" in database.one_line(failed.value)

@@ -14,7 +14,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection, parse_dsn
 
-from loader import simulate
+from loader import pool, simulate
 from tests.conftest import ROOT, Server, load, rows
 from tests.test_loader import aging_file, discharge
 
@@ -129,6 +129,16 @@ def test_one_worker_that_dies_costs_its_file_only(empty: str, sql: connection, m
     assert "the process reading it was killed; was memory short?" in said
     assert whole_files(sql) == FILES - 1
     complete(sql, many)
+
+
+def test_a_worker_whose_parent_is_gone_ends_quietly() -> None:
+    ours, theirs = pool.CONTEXT.Pipe()
+    ours.send("a task")
+    ours.close()
+    worker = pool.CONTEXT.Process(target=pool._serve, args=(str.upper, theirs, 1 << 40))
+    worker.start()
+    worker.join(60)
+    assert worker.exitcode == 0
 
 
 def test_two_loaders_at_once(empty: str, sql: connection, many: Path) -> None:
