@@ -10,7 +10,7 @@ import psycopg2
 SCHEMAS = ("staging", "public", "public_intermediate")
 MARTS = ("staging", "public")
 # What a build remembers of the builds before it.
-HISTORY = ("dbt_run", "battery_change")
+HISTORY = ("dbt_run",)
 TIMES = ("loaded_at", "replaced_at", "since", "dbt_scd_id", "dbt_updated_at", "dbt_valid_from")
 WHOLE = (Path(__file__).parent / "whole.sql").read_text(encoding="utf-8")
 NAMED = 3  # batteries in a message
