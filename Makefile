@@ -1,5 +1,5 @@
 # Everything from a fresh machine: python3.11+, pip and make. `make` alone tells what there is.
-.PHONY: help demo features docs test check chaos clean
+.PHONY: help demo features docs test check bench chaos clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -13,6 +13,7 @@ help:
 	@echo "make features  start the database and build the features of what is loaded"
 	@echo "make docs      every model, column, test and line of lineage as one page"
 	@echo "make check     ruff, mypy and sqlfluff"
+	@echo "make bench     measure how fast it is, half an hour, and write docs/benchmarks.md"
 	@echo "make chaos     kill, stop and fill up what it runs on, then compare with a clean build"
 	@echo "make clean     remove what all this made: environment, database, models; not data/"
 
@@ -36,7 +37,10 @@ check: .venv/developing
 	$(BIN)/python -m database start
 	$(BIN)/python -m sqlfluff lint --disable-progress-bar dbt_project/models dbt_project/tests/*.sql
 
-# in a database of its own, for some minutes: no part of the tests
+# these two in databases of their own: no part of the tests
+bench: .venv/developing
+	@$(BIN)/python -m tests.benchmarks
+
 chaos: .venv/developing
 	@$(BIN)/python -m tests.chaos
 
