@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model import data
-from model.data import Array, ModelError, Series
+from model import columns, data
+from model.columns import Array
+from model.data import ModelError, Series
 
 LOAD, STATE = "avg_current_load", "soh"
 # A window is unlike the training cells when it lies this much further from their windows than
@@ -102,7 +103,7 @@ class Familiarity(nn.Module):
 
 def _judged(series: Series, names: Sequence[str]) -> Array:
     """Return what a battery is judged by, [cycles, names]."""
-    known = dict(zip(names, data.measured(series.cycles, names).T, strict=True))
+    known = dict(zip(names, columns.measured(series.cycles, names).T, strict=True))
     known |= {LOAD: 3600 * series.capacity_ah / series.time_s, STATE: data.last_known(series.soh)}
     return np.column_stack([known[name] for name in names])
 

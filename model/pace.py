@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from model.data import Array
+from model.columns import Array
 
 STATE = 5.0  # full cycles whose median is a battery's state: one regenerated cycle does not move it
 TAIL = 50  # full cycles whose mean fall goes on after the last battery of a library has ended

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from model import data
-from model.data import Array, ModelError
+from model import columns, data
+from model.columns import Array
+from model.data import ModelError
 
 Cycle = Mapping[str, Any]
 
@@ -72,7 +73,7 @@ FAR = np.errstate(over="ignore", divide="ignore", invalid="ignore")
 @FAR
 def told(cycles: Sequence[Cycle]) -> Told:
     """Read what cycles say of capacity, load and health."""
-    capacity, time_s, current, soh = data.measured(
+    capacity, time_s, current, soh = columns.measured(
         cycles, ["discharge_capacity", "time_to_discharge", "avg_current_load", TOLD]
     ).T
     charge = current * time_s / 3600
