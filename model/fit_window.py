@@ -56,11 +56,8 @@ def fit(
 
 def spreads(windows: Windows, series: Series) -> Array:
     """Spread of each of a battery's windows, in SOH, [windows]."""
-    ends = windows.cycle_index - 1  # cycles before the one to predict
-    own = np.array(
-        [spread.of_window(series.soh[end - windows.length : end]) for end in ends.tolist()]
-    )
-    return own * windows.last_soh
+    end = windows.cycle_index - 1  # cycles before the one to predict
+    return spread.of_windows(series.soh, end, windows.length) * windows.last_soh
 
 
 def choose_epochs(

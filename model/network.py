@@ -36,17 +36,21 @@ class Stack(nn.Module):
         output: Tensor = self.head(hidden).squeeze(-1)
         return output
 
-    def drawn(self, draw: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
-        """Draw random numbers for each window, shaped as these: the same in whichever process."""
-        if not self.part or self.part.whole == len(like):
+    def drawn(self, draw: Callable[[Tensor], Tensor], like: Tensor, batch: int = 0) -> Tensor:
+        """Draw random numbers shaped as these, of which one dimension counts the batch's windows.
+
+        They are those of the whole batch: a window's are the same in whichever process it is.
+        """
+        if not self.part or self.part.whole == like.shape[batch]:
             return draw(like)
-        whole = like.new_ones((self.part.whole, *like.shape[1:]))
-        return draw(whole)[self.part.rows]
+        whole = like.new_ones((*like.shape[:batch], self.part.whole, *like.shape[batch + 1 :]))
+        return draw(whole)[(slice(None),) * batch + (self.part.rows,)]
 
     def _dropped(self, hidden: Tensor) -> Tensor:
         if not self.training:
             return hidden
-        return hidden * self.drawn(self.dropout, torch.ones_like(hidden))
+        by_cycle = torch.ones_like(hidden.transpose(0, 1))  # as it lies in memory
+        return hidden * self.drawn(self.dropout, by_cycle, batch=1).transpose(0, 1)
 
 
 class Network(Stack):

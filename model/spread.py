@@ -24,9 +24,18 @@ def spread(change: Array) -> Array:
 
 def of_window(soh: Array) -> float:
     """Spread of a window by its SOH [window], NaN where it was not measured: a share of it."""
-    known = soh[np.isfinite(soh)]
-    change = np.append(np.nan, np.diff(known) / known[:-1])
-    return float(spread(change)[-1])
+    return float(of_windows(soh, np.array([len(soh)]), len(soh))[0])
+
+
+def of_windows(soh: Array, end: NDArray[np.int64], length: int) -> Array:
+    """Spread of each of a battery's windows, by its SOH [cycles] before these cycles [windows]."""
+    known = np.isfinite(soh)
+    truths = soh[known]
+    change = np.append(np.nan, np.diff(truths) / truths[:-1])
+    count = np.append(0, known.cumsum())  # of truths before each cycle
+    at = count[end][:, None] + np.arange(-MEMORY, 0)
+    is_within = at > count[end - length][:, None]  # the first one's change began before
+    return spread(np.where(is_within, change[np.maximum(at, 0)], np.nan))[:, -1]
 
 
 def median_lately(values: Array, count: int = MEMORY) -> Array:
