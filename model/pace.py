@@ -186,7 +186,8 @@ def _sums(batteries: Sequence[Past], longest: int) -> Array:
         first, fall = it.falls
         sums[0, 1 + first : 1 + first + len(fall)] += fall
         sums[1, 1 + first : 1 + first + len(fall)] += 1
-        sums[:, 0] += [np.mean((it.log_soh - it.smooth) ** 2), 1.0]
+        sums[0, 0] += np.mean((it.log_soh - it.smooth) ** 2)
+        sums[1, 0] += 1
     return sums
 
 
