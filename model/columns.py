@@ -58,3 +58,9 @@ def column(cycles: Sequence[Mapping[str, Any]], name: str) -> Array:
     if isinstance(cycles, Columns):
         return cycles.column(name)
     return measured(cycles, [name])[:, 0]
+
+
+def last_known(soh: Array) -> Array:
+    """Carry the last finite value forward, [cycles] to [cycles]; NaN until there is one."""
+    at = np.maximum.accumulate(np.where(np.isfinite(soh), np.arange(len(soh)), -1))
+    return np.where(at >= 0, soh[at], np.nan)

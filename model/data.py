@@ -16,7 +16,7 @@ from psycopg2.extensions import connection, cursor
 
 import binary_copy
 from model import rests
-from model.columns import Array, Columns, column, measured
+from model.columns import Array, Columns, column, last_known, measured
 from model.config import MEASURED
 
 QUERY, GROUPS = (
@@ -298,9 +298,3 @@ def windows(series: Series, window: int) -> Windows:
         last_soh=known[ends - 1],
         cycle_index=series.cycle_index[ends],
     )
-
-
-def last_known(soh: Array) -> Array:
-    """Carry the last finite value forward, [cycles] to [cycles]; NaN until there is one."""
-    at = np.maximum.accumulate(np.where(np.isfinite(soh), np.arange(len(soh)), -1))
-    return np.where(at >= 0, soh[at], np.nan)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from model import data, fit_fleet, fleet, scores, window_fleet
-from model.columns import Array
+from model import fit_fleet, fleet, scores, window_fleet
+from model.columns import Array, last_known
 from model.config import Config
 from model.data import Series
 from model.fleet import Coming
@@ -55,7 +55,7 @@ def rows(made: FleetForecaster, series: Series, width: int, is_known: bool = Tru
         asked = [it.unknowing() for it in asked]
     said = answer(asked)
     first = widths[0]
-    last = data.last_known(series.soh)
+    last = last_known(series.soh)
     found = []
     for at, it in enumerate(said, start=first):
         came, known = float(series.soh[at]), float(last[at - 1])

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model import columns, data
-from model.columns import Array
+from model import columns
+from model.columns import Array, last_known
 from model.data import ModelError, Series
 
 LOAD, STATE = "avg_current_load", "soh"
@@ -118,7 +118,7 @@ class Familiarity(nn.Module):
 def _judged(series: Series, names: Sequence[str]) -> Array:
     """Return what a battery is judged by, [cycles, names]."""
     known = dict(zip(names, columns.measured(series.cycles, names).T, strict=True))
-    known |= {LOAD: 3600 * series.capacity_ah / series.time_s, STATE: data.last_known(series.soh)}
+    known |= {LOAD: 3600 * series.capacity_ah / series.time_s, STATE: last_known(series.soh)}
     return np.column_stack([known[name] for name in names])
 
 

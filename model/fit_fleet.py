@@ -24,6 +24,10 @@ from model.stream import CPU, Stream, Work
 
 MOST_EPOCHS, CHECK_EVERY = 14, 2
 HIDDEN = 0.15  # share of the steps at which the charge before is hidden, half of them rests too
+CHARGE, RESTS = (
+    torch.tensor([at in columns for at in range(len(fleet.INPUTS))])
+    for columns in (fleet.CHARGE, fleet.RESTS)
+)
 AVERAGED = 0.99  # the weights kept are a running mean over about 100 steps of the optimizer
 
 
@@ -95,7 +99,7 @@ def fit_network(
     noise = (config.noise * spread(training)).to(work.device)  # in their own standard deviations
     network = FleetNetwork(config).to(work.device)
     kept = deepcopy(network).eval()  # its weights run behind as a mean
-    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
     loss_of = nn.SmoothL1Loss(reduction="none")  # Huber's: a change may be a fault
     stream = Stream(cut, work)
     curve = []
@@ -150,16 +154,13 @@ def _turns(batteries: Sequence[Battery]) -> list[list[int]]:
 
 def _disturbed(network: FleetNetwork, inputs: Tensor, noise: Tensor) -> Tensor:
     """Add noise, and hide at some steps what may not be known when the next cycle begins."""
-    count = len(fleet.INPUTS)
-    values, unknown = inputs[..., :count], inputs[..., count:].clone()
+    values, unknown = torch.split(inputs, len(fleet.INPUTS), dim=-1)
     values = values + noise * network.drawn(torch.randn_like, values)
-    hidden = network.drawn(torch.rand_like, values[..., 0]) < HIDDEN
-    both = hidden & (network.drawn(torch.rand_like, values[..., 0]) < 0.5)
-    for names, where in ((fleet.CHARGE, hidden), (fleet.RESTS, both)):
-        for name in names:
-            values[..., name][where] = 0
-            unknown[..., name][where] = 1
-    return torch.cat([values, unknown], dim=-1)
+    draws = (network.drawn(torch.rand_like, values[..., :1]) for _ in range(2))
+    hidden, rests_too = (it < share for it, share in zip(draws, (HIDDEN, 0.5), strict=True))
+    charge, rests = CHARGE.to(values.device), RESTS.to(values.device)
+    hidden = hidden & (charge | (rests & rests_too))
+    return torch.cat([values.masked_fill(hidden, 0), unknown.masked_fill(hidden, 1)], dim=-1)
 
 
 def _follow(kept: FleetNetwork, network: FleetNetwork) -> None:

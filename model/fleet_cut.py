@@ -16,6 +16,7 @@ from model.fleet_network import CLIP
 from model.levels import Point
 
 SOME = 64  # windows cut at once: what they need fits a core's own memory
+KEPT = 10_000  # windows that are cut once and kept, 7 kB each; where there are more, none is
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,10 @@ class FleetCut:
         # a battery is drawn by the root of its windows
         often = np.repeat(np.array(windows, dtype=np.float64) ** -0.5, windows)
         self._often = torch.from_numpy(often).cumsum(0)
+        self._kept: list[Tensor] = []
+        if len(self) <= KEPT:
+            some = [self._cut(rows) for rows in torch.split(torch.arange(len(self)), SOME)]
+            self._kept = [torch.cat(values) for values in zip(*some, strict=True)]
 
     def __len__(self) -> int:
         return len(self._end)
@@ -120,6 +125,12 @@ class FleetCut:
 
         Changes are NaN where there is nothing to learn.
         """
+        if self._kept:
+            inputs, change = self._kept
+            return inputs[rows], change[rows]
+        return self._cut(rows)
+
+    def _cut(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         seen = fleet.cut(
             self._told.numpy(), self._capacity.numpy(), self._begin[rows].numpy(),
             self._end[rows].numpy(), self._width,

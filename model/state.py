@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from model import columns, data
-from model.columns import Array
+from model import columns
+from model.columns import Array, last_known
 from model.data import ModelError
 
 Cycle = Mapping[str, Any]
@@ -214,6 +214,6 @@ def _finite(values: Array) -> Array:
 
 def _carried(soh: Array) -> Array:
     """Fill gaps with the last known value before, the first ones with the first known."""
-    filled = data.last_known(soh)
+    filled = last_known(soh)
     known = filled[np.isfinite(filled)]
     return np.where(np.isnan(filled), known[0], filled)

@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import chain, product
@@ -17,40 +17,27 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from psycopg2.extensions import connection
 
 import database
-from model import config as knobs
 from model import (
+    blind,
     data,
     fit_fleet,
     fit_window,
-    fleet,
     fleet_cut,
     model_file,
     plots,
     processes,
     scores,
     stream,
-    window_fleet,
 )
-from model.columns import Array, Columns
+from model import config as knobs
+from model.columns import Columns
 from model.config import Config
-from model.data import ModelError, Series, TooFewCyclesError
-from model.model_file import FleetForecaster, Forecaster, Trained
+from model.data import ModelError, Series
+from model.model_file import Trained
 from model.stream import CPU, Work
-from model.window import Prediction, answer
-
-
-@dataclass(frozen=True)
-class Tested:
-    """What was said of a battery's cycles, each before it began."""
-
-    cycle_index: NDArray[np.int64]  # [cycles]
-    predicted: Array  # [cycles], SOH
-    target: Array  # [cycles], as measured
-    last_soh: Array  # [cycles], the last known before
 
 
 def main() -> int:
@@ -165,7 +152,7 @@ def run(config: Config, out: Path, work: Work = CPU, train: Sequence[Series] = (
     )
     if processes.number():
         return
-    tested = [_test(made, series) for series in test]
+    tested = [blind.test(made, series) for series in test]
     simulated = [series.battery_id for series in (*train, *test) if series.is_simulated]
     made.card |= {
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -197,29 +184,6 @@ def run(config: Config, out: Path, work: Work = CPU, train: Sequence[Series] = (
     print(f"written to {out}: {', '.join(it.name for it in (path, metrics, *pictures))}")
     if config.preset == "custom":
         print(f"to serve it: MODEL_PATH={path} uvicorn api.main:app")
-
-
-def _test(made: Trained, series: Series) -> Tested:
-    """Forecast each cycle of a battery from the window before it."""
-    if isinstance(made, Forecaster):
-        windows = data.windows(series, made.config.window)
-        predicted = made.network.run(windows.inputs, windows.last_soh)
-        return Tested(windows.cycle_index, predicted, windows.target, windows.last_soh)
-    assert isinstance(made, FleetForecaster)
-    widths = range(fleet.SHORTEST, made.config.window + 1)
-    asked = window_fleet.cut(made, series.cycles, widths, fleet.Coming(), None, None)[:-1]
-    said = np.array(
-        [it.soh if isinstance(it, Prediction) else None for it in answer(asked)], dtype=np.float64
-    )
-    target, last = series.soh[widths[0] :], data.last_known(series.soh)[widths[0] - 1 : -1]
-    known = np.isfinite(said) & np.isfinite(target)
-    if not known.any():
-        raise TooFewCyclesError(
-            f"{series.battery_id} has too few cycles: {len(series.soh)}; {widths[0]} and the cycle "
-            "after them are needed, with ground truth"
-        )
-    number = series.cycle_index[widths[0] :]
-    return Tested(number[known], said[known], target[known], last[known])
 
 
 def _features(config: Config) -> dict[str, str]:
