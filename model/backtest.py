@@ -33,7 +33,9 @@ def main() -> int:
     arguments = parser.parse_args()
 
     def work(server: connection, model: Model) -> int:
-        for battery_id, history in data.histories(server, arguments.battery).items():
+        for battery_id, history in data.histories(
+            server, arguments.battery, model.measured
+        ).items():
             run(server, model, battery_id, history, arguments.horizon)
         return 0
 

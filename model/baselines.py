@@ -7,8 +7,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
 
+from model.columns import Array
 from model.config import Config
-from model.data import Array, Windows
+from model.data import Windows
 
 Fit = Callable[[Array, Array], Callable[[Array], Array]]
 

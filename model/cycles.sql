@@ -1,11 +1,10 @@
--- The one query of the trainer and the service: batteries' cycles in time order.
+-- The one query of the trainer and the service: batteries' cycles in time order, all of it numbers.
+-- The features wanted take the place of the braces.
 select
-    series.battery_id,
-    series.cycle_index,
-    series.features,
-    series.soh_target,
-    coalesce(summary.is_simulated, false) as is_simulated
-from cycle_series as series
-left join battery_summary as summary on series.battery_id = summary.battery_id
-where series.battery_id = any(%(battery_ids)s)
-order by series.battery_id, series.cycle_index
+    asked.place::float8,
+    series.cycle_index::float8,
+    coalesce(series.soh_target, 'NaN'),
+    {}
+from unnest(%(battery_ids)s::text[]) with ordinality as asked (battery_id, place)
+inner join cycle_series as series on asked.battery_id = series.battery_id
+order by asked.place, series.cycle_index

@@ -1,28 +1,38 @@
 """Reads cycle_series, and cuts a battery's cycles into windows and what follows them."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import groupby
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psycopg2
 from numpy.typing import NDArray
-from psycopg2.extensions import connection
+from psycopg2 import sql
+from psycopg2.extensions import connection, cursor
 
+import binary_copy
 from model import rests
+from model.columns import Array, Columns, column, last_known, measured
 from model.config import MEASURED
-
-Array = NDArray[np.float64]
 
 QUERY, GROUPS = (
     (Path(__file__).parent / name).read_text(encoding="utf-8")
     for name in ("cycles.sql", "groups.sql")
 )
+# What some part of every forecast asks for; beside it each network has its own features.
+KNOWN = (
+    "discharge_capacity", "time_to_discharge", "avg_current_load", "avg_voltage_load",
+    "max_temperature", "ambient_temperature", "operating_point", "equivalent_full_cycles",
+    "throughput_ah", "charge_capacity", "cc_charge_time", "cv_charge_time",
+    "rest_hours", "rest_after_hours", "rest_before_hours",
+)  # fmt: skip
+TRUTH = "soh_target"
 
+READ_AT_ONCE = 100  # batteries: what is on its way is bounded, whatever the fleet
 MOST_READ = 100  # batteries beside those to learn from
 MOST_NAMED = 20  # batteries in a message
 
@@ -46,56 +56,61 @@ class Series:
     battery_id: str
     is_simulated: bool
     cycle_index: NDArray[np.int64]  # [cycles], 1, 2, …
-    cycles: list[dict[str, Any]]  # [cycles], all features of cycle_series, and soh_target
+    cycles: Sequence[Mapping[str, Any]]  # [cycles], as Columns: KNOWN, `names` and soh_target
     names: tuple[str, ...]  # of the features that a network is to see
 
-    @cached_property
+    @property
     def measured(self) -> Array:
         """The features named, [cycles, names], in the units of cycle_series; NaN where lacking."""
         return measured(self.cycles, self.names)
 
-    @cached_property
+    @property
     def rests(self) -> Array:
         """config.RESTS before each cycle, [cycles, 2], hours; 0 where not known."""
-        return np.array([rests.parts(it) for it in self.cycles])
+        return rests.parts(self.cycles)
 
-    @cached_property
+    @property
     def time_s(self) -> Array:
         """Time to discharge, [cycles]."""
-        return self._column("time_to_discharge")
+        return column(self.cycles, "time_to_discharge")
 
-    @cached_property
+    @property
     def capacity_ah(self) -> Array:
         """Discharge capacity, [cycles]."""
-        return self._column("discharge_capacity")
+        return column(self.cycles, "discharge_capacity")
 
-    @cached_property
+    @property
     def soh(self) -> Array:
         """SOH, [cycles], a fraction; NaN where there is no ground truth."""
-        return self._column("soh_target")
+        return column(self.cycles, TRUTH)
 
-    @cached_property
+    @property
     def age(self) -> Array:
         """Equivalent full cycles delivered by then, [cycles]; NaN without a rated capacity."""
-        return self._column("equivalent_full_cycles")
+        return column(self.cycles, "equivalent_full_cycles")
 
-    @cached_property
+    @property
     def operating_point(self) -> Array:
         """Number of the operating point that each discharge was at, [cycles]."""
-        return np.nan_to_num(self._column("operating_point"), nan=1.0)
-
-    def _column(self, name: str) -> Array:
-        return measured(self.cycles, [name])[:, 0]
+        return np.nan_to_num(column(self.cycles, "operating_point"), nan=1.0)
 
 
 @dataclass(frozen=True)
 class Windows:
     """Windows of consecutive cycles of one battery, each with the cycle that follows it."""
 
-    inputs: Array  # [windows, window, names + 2], measured and, beside each cycle, rests AFTER it
+    cycles: Array  # [cycles, names + 2], measured and, beside each cycle, rests AFTER it
+    first: NDArray[np.int64]  # [windows], the row of `cycles` that each begins with
+    length: int  # cycles of a window
     target: Array  # [windows], SOH of the cycle that follows
     last_soh: Array  # [windows], the last SOH known within the window
     cycle_index: NDArray[np.int64]  # [windows], number of the cycle that follows
+
+    @property
+    def inputs(self) -> Array:
+        """All windows [windows, length, names + 2], cut when they are asked for."""
+        cut: Array = self.cycles[self.first[:, None] + np.arange(self.length)]
+        return cut
 
 
 def read(
@@ -106,10 +121,39 @@ def read(
     Raises UnknownBatteryError for a battery that is not there, and ModelError for a feature that is
     not, or before dbt has run.
     """
-    return [
-        _series(battery_id, found, tuple(names))
-        for battery_id, found in rows(database, battery_ids).items()
-    ]
+    found = []
+    for series in unchecked(database, battery_ids, names):
+        check(database, series)
+        found.append(series)
+    return found
+
+
+def unchecked(
+    database: connection, battery_ids: Sequence[str], names: Sequence[str]
+) -> Iterator[Series]:
+    """Read as `read`, but for features that no cycle has."""
+    with _asking(database) as cursor:
+        cursor.execute("select battery_id from battery_summary where is_simulated")
+        simulated = {battery_id for (battery_id,) in cursor.fetchall()}
+    for battery_id, number, cycles in _read(database, battery_ids, names):
+        yield Series(battery_id, battery_id in simulated, number, cycles, tuple(names))
+
+
+def check(database: connection, series: Series) -> None:
+    """Refuse a battery none of whose cycles has what a network is to see; raises ModelError."""
+    for name in (*series.names, "discharge_capacity"):
+        if np.isnan(column(series.cycles, name)).all():
+            _refuse(database, series.battery_id, name)
+
+
+def histories(
+    database: connection, battery_ids: Sequence[str], names: Sequence[str] = ()
+) -> dict[str, Columns]:
+    """Read each battery's cycles as the forecast takes them: soh_target, KNOWN, and these features.
+
+    Raises as `read`.
+    """
+    return {battery_id: cycles for battery_id, _, cycles in _read(database, battery_ids, names)}
 
 
 def by_group(database: connection) -> dict[str, list[Series]]:
@@ -140,17 +184,46 @@ def elsewhere(groups: dict[str, list[Series]], here: Sequence[Series]) -> list[l
     return [those for those in kept if len(those) > 1]
 
 
-def rows(database: connection, battery_ids: Sequence[str]) -> dict[str, list[tuple[Any, ...]]]:
-    """Read the rows of cycle_series by battery, in the order asked for; raises as `read`."""
-    found = _ask(database, QUERY, {"battery_ids": list(battery_ids)})
-    cycles = {battery_id: list(group) for battery_id, group in groupby(found, lambda row: row[0])}
-    missing = [battery_id for battery_id in battery_ids if battery_id not in cycles]
-    if missing:
-        raise UnknownBatteryError(
-            f"cycle_series has no battery {', '.join(missing)}: it has {listed(_known(database))}; "
-            "more come with `python -m loader PATH` and `python -m dbt_project build`"
+def _read(
+    database: connection, battery_ids: Sequence[str], names: Sequence[str]
+) -> Iterator[tuple[str, NDArray[np.int64], Columns]]:
+    """Yield each battery, in the order asked for, with the numbers of its cycles and these."""
+    wanted = tuple(dict.fromkeys((*KNOWN, *names)))
+    feature = sql.SQL("coalesce((series.features ->> {})::float8, 'NaN')")
+    query = sql.SQL(QUERY).format(
+        sql.SQL(", ").join(feature.format(sql.Literal(name)) for name in wanted)
+    )
+    for first in range(0, len(battery_ids), READ_AT_ONCE):
+        chunk = list(battery_ids[first : first + READ_AT_ONCE])
+        with _asking(database) as cursor:
+            asked = cursor.mogrify(query, {"battery_ids": chunk})
+            values = binary_copy.read(cursor, asked, 3 + len(wanted))
+        bounds = np.searchsorted(values[:, 0], np.arange(1, len(chunk) + 2)).tolist()
+        if missing := [it for it, (a, b) in zip(chunk, pairwise(bounds), strict=True) if a == b]:
+            raise UnknownBatteryError(
+                f"cycle_series has no battery {', '.join(missing)}: it has "
+                f"{listed(_known(database))}; more come with `python -m loader PATH` and "
+                "`python -m dbt_project build`"
+            )
+        for battery_id, (a, b) in zip(chunk, pairwise(bounds), strict=True):
+            own = values[a:b, 2:].copy()  # a view would keep all of the chunk
+            yield battery_id, values[a:b, 1].astype(np.int64), Columns((TRUTH, *wanted), own)
+
+
+def _refuse(database: connection, battery_id: str, name: str) -> None:
+    """Say why a battery has no number of a feature; raises ModelError."""
+    with _asking(database) as cursor:
+        cursor.execute(
+            "select distinct jsonb_object_keys(features) from cycle_series where battery_id = %s",
+            [battery_id],
         )
-    return {battery_id: cycles[battery_id] for battery_id in battery_ids}
+        known = sorted(it for (it,) in cursor.fetchall())
+    if name not in known:
+        raise ModelError(f"there is no feature {name}: there are {', '.join(known)}")
+    raise ModelError(
+        f"{battery_id}: no cycle has {name}, which the network needs"
+        + (": it was recorded without a sensor" if name == "max_temperature" else "")
+    )
 
 
 def groups(database: connection) -> dict[str, str]:
@@ -158,31 +231,22 @@ def groups(database: connection) -> dict[str, str]:
 
     Raises ModelError before dbt has run.
     """
-    return dict(_ask(database, GROUPS, {}))
+    with _asking(database) as cursor:
+        cursor.execute(GROUPS)
+        return dict(cursor.fetchall())
 
 
-def histories(database: connection, battery_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    """Read each battery's cycles as the forecast takes them: features, and soh_target.
-
-    Raises as `read`.
-    """
-    return {battery_id: _cycles(found) for battery_id, found in rows(database, battery_ids).items()}
-
-
-def _ask(database: connection, query: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+@contextmanager
+def _asking(database: connection) -> Iterator[cursor]:
+    """A transaction; raises ModelError where what is asked for has not been built."""
     try:
         with database, database.cursor() as cursor:
-            cursor.execute(query, values)
-            return cursor.fetchall()
+            yield cursor
     except (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn):
         raise ModelError(
             "there is no cycle_series, or an older one: load recordings with "
             "`python -m loader PATH`, then build it with `python -m dbt_project build`"
         ) from None
-
-
-def _cycles(rows: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
-    return [{**features, "soh_target": soh} for _, _, features, soh, _ in rows]
 
 
 def _known(database: connection) -> list[str]:
@@ -208,7 +272,8 @@ def windows(series: Series, window: int) -> Windows:
     known = last_known(series.soh)
     ends = np.arange(window, len(series.soh))  # the cycle to predict, counted from 0
     ends = ends[np.isfinite(series.soh[ends]) & np.isfinite(known[ends - 1])]
-    lacking = np.isnan(series.measured).any(axis=1)
+    seen = series.measured
+    lacking = np.isnan(seen).any(axis=1)
     before = np.concatenate([[0], np.cumsum(lacking)])
     ends = ends[before[ends] == before[ends - window]]
     if not len(ends):
@@ -224,42 +289,12 @@ def windows(series: Series, window: int) -> Windows:
                 "load it again with --rated-capacity-ah"
             )
         )
-    rows = ends[:, None] + np.arange(-window, 0)  # [windows, window]
+    after = np.append(series.rests[1:], np.zeros((1, 2)), axis=0)
     return Windows(
-        inputs=np.concatenate([series.measured[rows], series.rests[rows + 1]], axis=2),
+        cycles=np.hstack([seen, after]),
+        first=ends - window,
+        length=window,
         target=series.soh[ends],
         last_soh=known[ends - 1],
         cycle_index=series.cycle_index[ends],
     )
-
-
-def measured(cycles: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Array:
-    """Return the features named, [cycles, names]; NaN where one is lacking."""
-    return np.array(
-        [[cycle.get(name) for name in names] for cycle in cycles], dtype=np.float64
-    ).reshape(len(cycles), len(names))
-
-
-def _series(battery_id: str, rows: list[tuple[Any, ...]], names: tuple[str, ...]) -> Series:
-    known = {name for row in rows for name in row[2]}
-    for name in (*names, "discharge_capacity"):
-        if name not in known:
-            raise ModelError(f"there is no feature {name}: there are {', '.join(sorted(known))}")
-        if not any(isinstance(row[2].get(name), int | float) for row in rows):
-            raise ModelError(
-                f"{battery_id}: no cycle has {name}, which the network needs"
-                + (": it was recorded without a sensor" if name == "max_temperature" else "")
-            )
-    return Series(
-        battery_id=battery_id,
-        is_simulated=rows[0][4],
-        cycle_index=np.array([row[1] for row in rows]),
-        cycles=_cycles(rows),
-        names=names,
-    )
-
-
-def last_known(soh: Array) -> Array:
-    """Carry the last finite value forward, [cycles] to [cycles]; NaN until there is one."""
-    at = np.maximum.accumulate(np.where(np.isfinite(soh), np.arange(len(soh)), -1))
-    return np.where(at >= 0, soh[at], np.nan)

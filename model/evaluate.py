@@ -26,7 +26,7 @@ from model import (
     evaluate_cycle,
     evaluate_fleet,
     evaluate_trajectories,
-    fit_fleet,
+    fleet_cut,
     plots,
     progress,
 )
@@ -150,7 +150,7 @@ def _fleet_jobs(
     able = [
         it
         for it in loaded
-        if np.isfinite(it.soh).sum() > 1 and fit_fleet.battery(it, base.window).windows
+        if np.isfinite(it.soh).sum() > 1 and len(fleet_cut.battery(it, base.window).end)
     ]
     together = by_group(able, groups)
     for seed in range(min(seeds, FLEET_SEEDS)):

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from model import baselines, data, fit_window, scores, window_fixed
+from model.columns import Array
 from model.config import Config
-from model.data import Array, Series, Windows
+from model.data import Series, Windows
 from model.model_file import Forecaster
 
 

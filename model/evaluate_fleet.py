@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from model import data, fit_fleet, fleet, scores, window_fleet
+from model import fit_fleet, fleet, scores, window_fleet
+from model.columns import Array, last_known
 from model.config import Config
-from model.data import Array, Series
+from model.data import Series
 from model.fleet import Coming
 from model.model_file import FleetForecaster
 from model.window import Prediction, answer
@@ -54,7 +55,7 @@ def rows(made: FleetForecaster, series: Series, width: int, is_known: bool = Tru
         asked = [it.unknowing() for it in asked]
     said = answer(asked)
     first = widths[0]
-    last = data.last_known(series.soh)
+    last = last_known(series.soh)
     found = []
     for at, it in enumerate(said, start=first):
         came, known = float(series.soh[at]), float(last[at - 1])
@@ -64,8 +65,8 @@ def rows(made: FleetForecaster, series: Series, width: int, is_known: bool = Tru
 
 
 def _kind(series: Series, at: int, change: float) -> str:
-    before = [it for it in series.cycles[:at] if it["soh_target"] is not None][-1]
-    if series.cycles[at]["operating_point"] != before["operating_point"]:
+    before = np.flatnonzero(np.isfinite(series.soh[:at]))[-1]
+    if series.operating_point[at] != series.operating_point[before]:
         return "operating point"
     return "regeneration" if change > scores.REGENERATION_SOH else "ordinary"
 

@@ -17,7 +17,8 @@ import numpy as np
 
 import database
 from model import data
-from model.data import Array, ModelError, Series
+from model.columns import Array
+from model.data import ModelError, Series
 from model.fade import END_OF_LIFE_SOH, FEWEST, Course, Fade
 
 BATTERIES = ("B0005", "B0006", "B0007", "B0018")

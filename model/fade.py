@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from model import pace
-from model.data import Array, Series
+from model.columns import Array
+from model.data import Series
 from model.pace import Library, Past
 
 END_OF_LIFE_SOH = 0.7

@@ -5,19 +5,23 @@ worn than any in training, is another cell, however warm it gets.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model import data
-from model.data import Array, ModelError, Series
+from model import columns
+from model.columns import Array, last_known
+from model.data import ModelError, Series
 
 LOAD, STATE = "avg_current_load", "soh"
 # A window is unlike the training cells when it lies this much further from their windows than
 # nearly all windows of a training cell lie from those of the others.
 ORDINARY = 0.99
+MOST_WINDOWS = 5000  # of training, that windows are compared with
+SOME = 64  # windows compared at once
 SLACK = 1.5
 # What is not told apart: a share of the mean that two cyclers differ by, and the degrees that two
 # thermocouples of class 2 do (IEC 60584).
@@ -42,15 +46,24 @@ class Familiarity(nn.Module):
             self.register_buffer(name, torch.zeros(0, dtype=torch.float64))
 
     def fit(self, training: Sequence[Series], window: int) -> None:
-        """Learn from every window of the training batteries that lacks nothing."""
-        cut = [_windows(_judged(it, self.names), window) for it in training]
-        windows = [it for it in cut if len(it)]
-        if len(windows) < 2:
+        """Learn from the windows of the training batteries that lack nothing.
+
+        Of a fleet's an even share stands for all; what lies beyond is told by every one.
+        """
+        most = sum(max(len(it.cycles) - window + 1, 0) for it in training)
+        every = max(1, round(most / MOST_WINDOWS))
+        summaries, bounds, passed = [], [], 0
+        for it in training:
+            windows = _windows(_judged(it, self.names), window)
+            if len(windows):
+                summaries.append(_summary(windows[-passed % every :: every]))
+                bounds += [windows.min(axis=(0, 1)), windows.max(axis=(0, 1))]
+                passed += len(windows)
+        if len(summaries) < 2:
             raise ModelError(
                 f"fewer than two of the batteries to train on have {', '.join(self.names)} in "
                 f"{window} cycles in a row"
             )
-        summaries = [_summary(it) for it in windows]
         everything = np.concatenate(summaries)  # [windows, names, 4]
         centre = everything.mean(axis=0)
         finest = [
@@ -58,18 +71,20 @@ class Familiarity(nn.Module):
             for name, mean in zip(self.names, centre[:, 0], strict=True)
         ]
         spread = np.maximum(everything.std(axis=0), finest)
-        scaled = [(summary - centre) / spread for summary in summaries]
+        scaled = (everything - centre) / spread
+        ends = np.cumsum([len(it) for it in summaries])
         left_out = [
-            _distance(one, np.concatenate([it for it in scaled if it is not one])) for one in scaled
+            _distance(scaled[a:b], np.concatenate([scaled[:a], scaled[b:]]))
+            for a, b in pairwise([0, *ends.tolist()])
+            if a < b
         ]
         self.centre, self.spread = torch.as_tensor(centre), torch.as_tensor(spread)
-        self.reference = torch.as_tensor(np.concatenate(scaled))
+        self.reference = torch.as_tensor(scaled)
         ordinary = np.quantile(np.concatenate(left_out), ORDINARY, axis=0)
         self.threshold = torch.as_tensor(np.maximum(SLACK * ordinary, 1))
         slack = SLACK * np.array(finest)[:, 0]
-        values = np.concatenate([it.reshape(-1, len(self.names)) for it in windows])
-        self.lowest = torch.as_tensor(values.min(axis=0) - slack)
-        self.highest = torch.as_tensor(values.max(axis=0) + slack)
+        self.lowest = torch.as_tensor(np.min(bounds, axis=0) - slack)
+        self.highest = torch.as_tensor(np.max(bounds, axis=0) + slack)
 
     def unlike(self, windows: Array) -> list[list[str]]:
         """Name what is unlike training in each of some windows [windows, cycles, names].
@@ -102,8 +117,8 @@ class Familiarity(nn.Module):
 
 def _judged(series: Series, names: Sequence[str]) -> Array:
     """Return what a battery is judged by, [cycles, names]."""
-    known = dict(zip(names, data.measured(series.cycles, names).T, strict=True))
-    known |= {LOAD: 3600 * series.capacity_ah / series.time_s, STATE: data.last_known(series.soh)}
+    known = dict(zip(names, columns.measured(series.cycles, names).T, strict=True))
+    known |= {LOAD: 3600 * series.capacity_ah / series.time_s, STATE: last_known(series.soh)}
     return np.column_stack([known[name] for name in names])
 
 
@@ -125,6 +140,9 @@ def _summary(windows: Array) -> Array:
 
 def _distance(scaled: Array, reference: Array) -> Array:
     """Root mean square distance to the nearest reference window, [windows, names]."""
-    apart: Array = ((scaled[:, None] - reference[None]) ** 2).mean(axis=-1)
-    nearest: Array = np.sqrt(apart.min(axis=1))
-    return nearest
+    nearest = [
+        ((some[:, None] - reference[None]) ** 2).mean(axis=-1).min(axis=1)
+        for some in np.split(scaled, range(SOME, len(scaled), SOME))
+    ]
+    distance: Array = np.sqrt(np.concatenate(nearest))
+    return distance

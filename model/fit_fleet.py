@@ -4,88 +4,41 @@ All that is chosen, how long it learns, how far its gate trusts it, how wide its
 measured on groups of training batteries left out in turn.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
 from itertools import product
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model import data, fleet, fleet_network, progress
+from model import fleet, folds, processes, progress
+from model.columns import Array
 from model.config import Config
-from model.data import Array, Series, TooFewCyclesError
-from model.fleet import Steps
-from model.fleet_network import CLIP, PULLS, SHARES, FleetNetwork
-from model.levels import Point
+from model.data import Series, TooFewCyclesError
+from model.fleet_cut import Battery, FleetCut, battery, spread
+from model.fleet_network import CLIP, PULLS, SHARES, FleetNetwork, Said
 from model.model_file import FleetForecaster
+from model.stream import CPU, Stream, Work
 
 MOST_EPOCHS, CHECK_EVERY = 14, 2
-FOLDS = 5  # sets of groups that are left out in turn
 HIDDEN = 0.15  # share of the steps at which the charge before is hidden, half of them rests too
+CHARGE, RESTS = (
+    torch.tensor([at in columns for at in range(len(fleet.INPUTS))])
+    for columns in (fleet.CHARGE, fleet.RESTS)
+)
 AVERAGED = 0.99  # the weights kept are a running mean over about 100 steps of the optimizer
 
-Cycles = Sequence[Mapping[str, Any]]
 
-
-@dataclass(frozen=True)
-class Battery:
-    """A battery to learn from: its windows, each with the change that followed it."""
-
-    battery_id: str
-    group: str
-    windows: list[Steps]
-    points: list[Point]
-
-
-def battery(series: Series, window: int, group: str = "") -> Battery:
-    """Cut a battery's cycles into windows of `fleet.SHORTEST` to `window` cycles.
-
-    Left out are windows whose last cycle or the next has no ground truth, or whose next cycle is at
-    a new operating point. Raises TooFewCyclesError without two ground truths.
-    """
-    cycles, capacity = series.cycles, fleet.truth(series.cycles)
-    windows = []
-    for end in range(fleet.SHORTEST, len(cycles)):
-        rows = slice(max(0, end - window), end)
-        if np.isfinite(capacity[end - 1 : end + 1]).all():
-            seen = fleet.steps(cycles[rows], capacity[rows], fleet.coming_of(cycles[end]))
-            if seen and not seen.is_new_point:
-                came = capacity[end] / capacity[rows][seen.last] - 1
-                change = np.append(seen.change[:-1], came / seen.spread[-1])
-                windows.append(replace(seen, change=change))
-    if np.isfinite(capacity).sum() < 2:
-        raise TooFewCyclesError(
-            f"{series.battery_id} has too few cycles: two with ground truth are needed, of "
-            f"{len(cycles)}"
-        )
-    return Battery(series.battery_id, group, windows, points(cycles))
-
-
-def points(cycles: Cycles) -> list[Point]:
-    """Return the operating points of a battery, with the median SOH of its cycles at each."""
-    load, ambient, soh, capacity = data.measured(
-        cycles, [*fleet.POINT, "soh_target", "discharge_capacity"]
-    ).T
-    left = np.isfinite(soh) & (load > 0)
-    found = []
-    while left.any():
-        first = int(left.argmax())
-        alike = left & fleet.is_alike(load, ambient, load[first], ambient[first])
-        rated = float(np.median(capacity[alike] / soh[alike]))
-        load_a, ambient_c, level = (float(np.median(it[alike])) for it in (load, ambient, soh))
-        found.append(Point(load_a / rated, ambient_c, level))
-        left &= ~alike
-    return found
-
-
-def fit(config: Config, train: Sequence[Series], groups: Mapping[str, str]) -> FleetForecaster:
+def fit(
+    config: Config, train: Sequence[Series], groups: Mapping[str, str], work: Work = CPU
+) -> FleetForecaster:
     """Make a forecaster from the training batteries, and from no others; raises ModelError."""
     named = [groups.get(it.battery_id, it.battery_id) for it in train]
     everyone = [battery(it, config.window, group) for it, group in zip(train, named, strict=True)]
     # those whose ground truths lie far apart tell of fades and levels, not of the next cycle
-    batteries = [it for it in everyone if it.windows]
+    batteries = [it for it in everyone if len(it.end)]
     if len(batteries) < 2:
         raise TooFewCyclesError(
             f"{len(batteries)} of the batteries to train on have {fleet.SHORTEST + 1} cycles in a "
@@ -93,26 +46,30 @@ def fit(config: Config, train: Sequence[Series], groups: Mapping[str, str]) -> F
         )
     every = config.epochs or CHECK_EVERY
     longest = replace(config, epochs=config.epochs or MOST_EPOCHS)
-    said: dict[str, list[list[Array]]] = {}  # by battery left out and checkpoint: outputs
-    folds = _folds(batteries)
-    with progress.steps("groups of training batteries left out", len(folds), "fold") as step:
-        for left_out in folds:
-            others = [it for it in batteries if it not in left_out]
-            fit_network(longest, others, every, left_out, said)
+    said: list[list[Said]] = [[] for _ in batteries]  # by battery left out and checkpoint
+    turns = _turns(batteries)
+    with progress.steps("groups of training batteries left out", len(turns), "fold") as step:
+        for left_out in turns:
+            others = [it for row, it in enumerate(batteries) if row not in left_out]
+
+            def look(network: FleetNetwork, rows: Sequence[int] = left_out) -> None:
+                for row in rows:
+                    said[row].append(_say(network, batteries[row]))
+
+            fit_network(longest, others, work, every, look)
             step()
-    checkpoints = [
-        {name: outputs[at] for name, outputs in said.items()}
-        for at in range(longest.epochs // every)
-    ]
+    checkpoints = [[it[at] for it in said] for at in range(longest.epochs // every)]
     by_epoch = [_ratio(batteries, it, PULLS[2], SHARES[3]) for it in checkpoints]
     best = int(np.argmin(_smooth(by_epoch)))
-    outputs = checkpoints[best]
-    pull, share = min(product(PULLS, SHARES), key=lambda it: _ratio(batteries, outputs, *it))
+    chosen = checkpoints[best]
+    pull, share = min(product(PULLS, SHARES), key=lambda it: _ratio(batteries, chosen, *it))
     made = FleetForecaster(config)
     epochs = (best + 1) * every
-    made.network, curve = fit_network(replace(config, epochs=epochs), batteries)
+    made.network, curve = fit_network(replace(config, epochs=epochs), batteries, work)
     made.network.gate = torch.tensor([pull, share], dtype=torch.float64)
-    made.interval.fit([errors(it, outputs[it.battery_id], pull, share) for it in batteries])
+    made.interval.fit(
+        [it.change - its.told(pull, share) for it, its in zip(batteries, chosen, strict=True)]
+    )
     made.levels.fit(
         [point for it in everyone for point in it.points],
         [it.group for it in everyone for _ in it.points],
@@ -120,7 +77,7 @@ def fit(config: Config, train: Sequence[Series], groups: Mapping[str, str]) -> F
     made.learn_batteries(train, fleet.SHORTEST, named)
     made.card = {
         "epochs": epochs,
-        "left_out_ratio": _ratio(batteries, outputs, pull, share),
+        "left_out_ratio": _ratio(batteries, chosen, pull, share),
         "training_curve": curve,
     }
     return made.eval()
@@ -129,128 +86,81 @@ def fit(config: Config, train: Sequence[Series], groups: Mapping[str, str]) -> F
 def fit_network(
     config: Config,
     training: Sequence[Battery],
+    work: Work = CPU,
     every: int = 0,
-    left_out: Sequence[Battery] = (),
-    seen: dict[str, list[list[Array]]] | None = None,
+    look: Callable[[FleetNetwork], None] = lambda network: None,
 ) -> tuple[FleetNetwork, list[float]]:
     """Train a network; return it and its mean loss by epoch.
 
-    Every so many epochs its outputs for the windows of the batteries left out are added to `seen`.
+    Every so many epochs `look` is shown the network as it is then.
     """
     torch.manual_seed(config.seed)
-    inputs, change, probability = _windows(training)
-    noise = config.noise * _spread(inputs)  # [INPUTS], in their own standard deviations
-    network = FleetNetwork(config)
-    kept = FleetNetwork(config)  # its weights run behind as a mean
-    kept.load_state_dict(network.state_dict())
-    kept.eval()
-    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+    cut = FleetCut(training)
+    noise = (config.noise * spread(training)).to(work.device)  # in their own standard deviations
+    network = FleetNetwork(config).to(work.device)
+    kept = deepcopy(network).eval()  # its weights run behind as a mean
+    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
     loss_of = nn.SmoothL1Loss(reduction="none")  # Huber's: a change may be a fault
+    stream = Stream(cut, work)
     curve = []
-    per_epoch = max(1, len(change) // config.batch_size)
+    per_epoch = max(1, len(cut) // config.batch_size)
     for epoch in range(1, config.epochs + 1):
-        losses = 0.0
+        losses = torch.zeros((), dtype=torch.float64, device=work.device)
         network.train()
-        for _ in range(per_epoch):
-            rows = torch.multinomial(probability, config.batch_size, replacement=True)
-            shown = _disturbed(inputs[rows], noise)
-            known = torch.isfinite(change[rows])
-            target = torch.where(known, change[rows], 0)
-            loss = (loss_of(network(shown), target) * known).sum() / known.sum()
+        order = torch.split(cut.draw(per_epoch * config.batch_size), config.batch_size)
+        for part, (inputs, change) in stream.epoch(order):
+            network.part = part
+            known = torch.isfinite(change) & part.counts
+            target = torch.where(known, change, 0)
+            loss = (loss_of(network(_disturbed(network, inputs, noise)), target) * known).sum()
+            loss = loss / processes.add_up(known.sum())
             optimizer.zero_grad()
             loss.backward()
+            processes.add_gradients(network)
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             _follow(kept, network)
-            losses += loss.item() / per_epoch
-        curve.append(losses)
-        if seen is not None and epoch % every == 0:
-            for it in left_out:
-                seen.setdefault(it.battery_id, []).append(kept.run(it.windows))
-    return kept, curve
+            losses += loss.detach() / per_epoch
+        curve.append(processes.add_up(losses).item())
+        if every and epoch % every == 0:
+            look(kept)
+    return kept.cpu(), curve
 
 
-def errors(battery: Battery, outputs: list[Array], pull: float, share: float) -> Array:
-    """Errors [windows], in spreads, of what was said of each window's next cycle."""
-    return np.array(
-        [
-            steps.change[-1] - _said(steps, output, pull, share)
-            for steps, output in zip(battery.windows, outputs, strict=True)
-        ]
-    )
+def _say(network: FleetNetwork, battery: Battery) -> Said:
+    """Ask a network about all of a battery's windows."""
+    return Said.joined([Said.of(it, network.run(fleet.masked(it))) for _, it in battery.windows()])
 
 
-def _said(steps: Steps, output: Array, pull: float, share: float) -> float:
-    if len(output) < fleet.LEAST:
-        return 0.0
-    said, came = fleet_network.past(steps, output)
-    return fleet_network.gate_of(said, came, pull, share) * float(output[-1])
-
-
-def _ratio(
-    batteries: Sequence[Battery], outputs: dict[str, list[Array]], pull: float, share: float
-) -> float:
+def _ratio(batteries: Sequence[Battery], said: Sequence[Said], pull: float, share: float) -> float:
     """Root mean square error ÷ that of nothing changing, geometric mean over the groups."""
-    ratios = []
-    for group in dict.fromkeys(it.group for it in batteries):
-        own = [it for it in batteries if it.group == group]
-        scale = [np.array([steps.spread[-1] for steps in it.windows]) for it in own]
-        wrong = [errors(it, outputs[it.battery_id], pull, share) for it in own]
-        came = [np.array([steps.change[-1] for steps in it.windows]) for it in own]
-        wrong_of, came_of = (
-            np.concatenate([s * np.clip(it, -CLIP, CLIP) for s, it in zip(scale, of, strict=True)])
-            for of in (wrong, came)
-        )
-        ratios.append(np.sqrt((wrong_of**2).mean() / (came_of**2).mean()))
-    return float(np.exp(np.log(ratios).mean()))
+    errors: dict[str, list[tuple[float, float]]] = {}
+    for it, its in zip(batteries, said, strict=True):
+        wrong, came = it.change - its.told(pull, share), it.change
+        squares = ((it.spread * np.clip(off, -CLIP, CLIP)) ** 2 for off in (wrong, came))
+        wrong_of, came_of = (float(values.sum()) for values in squares)
+        errors.setdefault(it.group, []).append((wrong_of, came_of))
+    sums = np.array([np.sum(own, axis=0) for own in errors.values()])  # [groups, 2]
+    return float(np.exp(np.log(sums[:, 0] / sums[:, 1]).mean() / 2))
 
 
-def _folds(batteries: Sequence[Battery]) -> list[list[Battery]]:
-    """Deal the batteries to sets left out in turn, whole groups where there are three or more."""
-    groups = sorted({it.group for it in batteries})
-    if len(groups) < 3:
-        return [[it] for it in batteries]
-    return [
-        [it for it in batteries if it.group in groups[first::FOLDS]]
-        for first in range(min(FOLDS, len(groups)))
-    ]
+def _turns(batteries: Sequence[Battery]) -> list[list[int]]:
+    """Rows of batteries left out in turn, whole groups where there are three or more."""
+    groups = [it.group for it in batteries]
+    if len(set(groups)) < 3:
+        return folds.by_battery([it.battery_id for it in batteries])
+    return folds.dealt(groups)
 
 
-def _windows(training: Sequence[Battery]) -> tuple[Tensor, Tensor, Tensor]:
-    """All windows: inputs [windows, steps, 2 INPUTS], changes [windows, steps], NaN where there is
-    nothing to learn, and how often each is drawn [windows]: a battery by the root of its windows.
-    """
-    every = [it for battery in training for it in battery.windows]
-    inputs = fleet_network.padded([it.inputs for it in every])
-    change = np.full(inputs.shape[:2], np.nan, dtype=np.float32)
-    for row, it in enumerate(every):
-        change[row, fleet.LEAST - 1 : len(it.change)] = it.change[fleet.LEAST - 1 :]
-    often = np.concatenate([np.full(len(it.windows), len(it.windows) ** -0.5) for it in training])
-    return inputs, torch.from_numpy(change).clip(-CLIP, CLIP), torch.as_tensor(often)
-
-
-def _spread(inputs: Tensor) -> Tensor:
-    """Standard deviation of each input where it is known, [INPUTS]."""
-    count = len(fleet.INPUTS)
-    values, unknown = inputs[..., :count], inputs[..., count:]
-    known = (unknown == 0) & (values.abs().sum(dim=-1, keepdim=True) > 0)
-    mean = (values * known).sum(dim=(0, 1)) / known.sum(dim=(0, 1)).clamp_min(1)
-    squares = ((values - mean) ** 2 * known).sum(dim=(0, 1))
-    return (squares / known.sum(dim=(0, 1)).clamp_min(1)).sqrt()
-
-
-def _disturbed(inputs: Tensor, noise: Tensor) -> Tensor:
+def _disturbed(network: FleetNetwork, inputs: Tensor, noise: Tensor) -> Tensor:
     """Add noise, and hide at some steps what may not be known when the next cycle begins."""
-    count = len(fleet.INPUTS)
-    shown = inputs.clone()
-    shown[..., :count] += noise * torch.randn_like(shown[..., :count])
-    hidden = torch.rand(shown.shape[:2]) < HIDDEN
-    both = hidden & (torch.rand(shown.shape[:2]) < 0.5)
-    for columns, where in ((fleet.CHARGE, hidden), (fleet.RESTS, both)):
-        for column in columns:
-            shown[..., column][where] = 0
-            shown[..., count + column][where] = 1
-    return shown
+    values, unknown = torch.split(inputs, len(fleet.INPUTS), dim=-1)
+    values = values + noise * network.drawn(torch.randn_like, values)
+    draws = (network.drawn(torch.rand_like, values[..., :1]) for _ in range(2))
+    hidden, rests_too = (it < share for it, share in zip(draws, (HIDDEN, 0.5), strict=True))
+    charge, rests = CHARGE.to(values.device), RESTS.to(values.device)
+    hidden = hidden & (charge | (rests & rests_too))
+    return torch.cat([values.masked_fill(hidden, 0), unknown.masked_fill(hidden, 1)], dim=-1)
 
 
 def _follow(kept: FleetNetwork, network: FleetNetwork) -> None:

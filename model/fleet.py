@@ -2,7 +2,8 @@
 
 Capacities count as shares of the battery's own, and changes in units of its own spread, so that
 what is learned from some cells holds for others. Cycles at other operating points than the coming
-one's are left out. What is not known is NaN here, and 0 beside a mask of 1 to the network.
+one's are left out. What is not known is NaN here, and 0 beside a mask of 1 to the network. Many
+windows are seen at once; each is what it would be alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model import data
-from model.data import Array
-from model.spread import USUAL_SPREAD, lately, median
+from model import columns
+from model.columns import Array
+from model.spread import USUAL_SPREAD, median_lately
 from model.spread import spread as own_spread
 
 INPUTS = (
@@ -61,113 +62,164 @@ class Coming:
 
 @dataclass(frozen=True)
 class Steps:
-    """A window as the network sees it: its cycles with ground truth at one operating point."""
+    """Windows as the network sees them: their cycles with ground truth at one operating point.
 
-    inputs: Array  # [steps, INPUTS], NaN what is not known
-    spread: Array  # [steps], the battery's own as known then: a share of its capacity
-    change: Array  # [steps], from each to the next, in spreads; the last is still to come, NaN
-    last: int  # position in the window of the last of them
-    is_new_point: bool  # no cycle of the window is at the coming one's operating point
+    `steps` are as many as any of the windows has; beyond its own all of a window is NaN.
+    """
+
+    inputs: Array  # [windows, steps, INPUTS], NaN what is not known
+    spread: Array  # [windows, steps], the battery's own as known then: a share of its capacity
+    change: Array  # [windows, steps], from each to the next, in spreads; the last is to come, NaN
+    count: NDArray[np.int64]  # [windows], steps of each
+    age: NDArray[np.int64]  # [windows], cycles from the last step to the end of the window
+    is_new_point: NDArray[np.bool_]  # [windows], none of its cycles is at the coming one's point
+
+    def last(self, values: Array) -> Array:
+        """Return what stands at each window's last step, [windows, steps] to [windows]."""
+        return np.asarray(values[np.arange(len(values)), self.count - 1])
+
+
+FOREKNOWN = tuple(vars(Coming()))
+NOT_FOREKNOWN = [at for at, name in enumerate(NAMES) if name not in FOREKNOWN]
 
 
 def coming_of(cycle: Mapping[str, Any]) -> Coming:
     """Return what of a recorded cycle was known before it began."""
-    return Coming(**{name: cycle.get(name) for name in vars(Coming())})
+    return Coming(**{name: cycle.get(name) for name in FOREKNOWN})
 
 
 def is_elsewhere(last: Mapping[str, Any], coming: Coming) -> bool:
     """Tell whether the coming cycle is known to be at another operating point than the last."""
-    planned, seen = data.measured([vars(coming), last], POINT)
+    planned, seen = columns.measured([vars(coming), last], POINT)
     here = np.where(np.isnan(planned), seen, planned)
     return not bool(is_alike(seen[:1], seen[1:], *here)[0])
 
 
 def truth(cycles: Sequence[Mapping[str, Any]]) -> Array:
     """Capacity [cycles] where it is the ground truth of a cycle of cycle_series, Ah; else NaN."""
-    capacity, soh = data.measured(cycles, ["discharge_capacity", "soh_target"]).T
+    capacity, soh = columns.measured(cycles, ["discharge_capacity", "soh_target"]).T
     return np.where(np.isfinite(soh), capacity, np.nan)
 
 
-def steps(
-    cycles: Sequence[Mapping[str, Any]], capacity_ah: Array, coming: Coming | None = None
-) -> Steps | None:
-    """Return what the network sees of a window, each cycle with the features of cycle_series.
+def cut(
+    told: Array, capacity_ah: Array, begin: NDArray[np.int64], end: NDArray[np.int64], width: int
+) -> Steps:
+    """Cut windows of up to so many cycles that begin and end at these rows [windows], see `steps`.
 
-    `capacity_ah` [cycles] is NaN where a cycle has no ground truth; None is returned where none
-    has. Unless it is told, the coming cycle is at the operating point of the last one.
+    Of the cycles' NAMES `told` [cycles, NAMES], those of Coming are known in the one at `end`.
     """
+    rows = end[:, None] + np.arange(-width, 1)
+    is_within = rows >= begin[:, None]
+    seen = np.where(is_within[..., None], told[np.maximum(rows, 0)], np.nan)
+    seen[:, -1, NOT_FOREKNOWN] = np.nan
+    capacity = np.where(is_within, capacity_ah[np.maximum(rows, 0)], np.nan)
+    return steps(seen, capacity[:, :-1])
+
+
+def steps(told: Array, capacity_ah: Array) -> Steps:
+    """Return what the network sees of windows that have a ground truth each.
+
+    `told` [windows, cycles + 1, NAMES] are the features of cycle_series, the last of them what is
+    known of the coming cycle: it is at the operating point of the one before, if not told where.
+    `capacity_ah` [windows, cycles] is NaN where a cycle has no ground truth, or there is none.
+    """
+    it = dict(zip(NAMES, np.moveaxis(told, -1, 0), strict=True))  # [windows, cycles + 1]
     known = np.isfinite(capacity_ah)
-    if not known.any():
-        return None
-    told = data.measured([*cycles, vars(coming or Coming())], NAMES).T
-    it = dict(zip(NAMES, told, strict=True))  # [cycles + 1]
-    last = int(np.flatnonzero(known)[-1])
-    seen = [it[name][:-1] for name in POINT]
-    here = [it[name][-1 if np.isfinite(it[name][-1]) else last] for name in POINT]
+    final = known.shape[1] - 1 - known[:, ::-1].argmax(axis=1)[:, None]  # the last that is known
+    seen = [it[name][:, :-1] for name in POINT]
+    then = [np.take_along_axis(values, final, axis=1) for values in seen]
+    coming = [it[name][:, -1:] for name in POINT]
+    here = [np.where(np.isnan(a), b, a) for a, b in zip(coming, then, strict=True)]
     alike = known & is_alike(*seen, *here)
-    if is_new_point := not alike.any():
-        alike = known & is_alike(*seen, *(values[last] for values in seen))
-    rows = np.flatnonzero(alike)
-    inputs, spread = _inputs(it, capacity_ah, rows, is_new_point)
-    capacity = capacity_ah[rows]
-    change = np.append(np.diff(capacity) / capacity[:-1], np.nan) / spread
-    return Steps(inputs, spread, change, int(rows[-1]), is_new_point)
+    is_new_point = np.logical_not(alike.any(axis=1))
+    alike = np.where(is_new_point[:, None], known & is_alike(*seen, *then), alike)
+    count = alike.sum(axis=1)
+    rows = np.argsort(~alike, axis=1, kind="stable")[:, : count.max()]
+    inputs, spread, change = _inputs(it, capacity_ah, rows, count, alike, is_new_point)
+    last = rows[np.arange(len(rows)), count - 1]
+    return Steps(inputs, spread, change, count, known.shape[1] - 1 - last, is_new_point)
 
 
-def masked(inputs: Array) -> Array:
-    """Put 0 for what is not known, and masks beside: [steps, INPUTS] to [steps, 2 INPUTS]."""
-    return np.concatenate([np.nan_to_num(inputs), np.isnan(inputs)], axis=-1)
+def masked(steps: Steps) -> NDArray[np.float32]:
+    """Put 0 for what is not known, and masks beside: [windows, steps, 2 INPUTS]; 0 at its end."""
+    is_step = np.isfinite(steps.spread)[..., None]
+    unknown = np.isnan(steps.inputs) & is_step
+    return np.concatenate([np.nan_to_num(steps.inputs), unknown], axis=-1, dtype=np.float32)
 
 
 def _inputs(
-    it: dict[str, Array], capacity_ah: Array, rows: NDArray[np.int64], is_new_point: bool
-) -> tuple[Array, Array]:
-    """The INPUTS and the spread at each of the rows; columns end with the coming cycle's."""
-    capacity = capacity_ah[rows]
-    following = np.append(rows[1:], len(capacity_ah))  # whose beginning is known at each row
-    change = np.append(np.nan, np.diff(capacity) / capacity[:-1])
-    spread = own_spread(change)
-    discharged = np.diff(it["throughput_ah"], prepend=np.nan)
+    it: dict[str, Array],
+    capacity_ah: Array,
+    rows: NDArray[np.int64],
+    count: NDArray[np.int64],
+    alike: NDArray[np.bool_],
+    is_new_point: NDArray[np.bool_],
+) -> tuple[Array, Array, Array]:
+    """The INPUTS, the spread and the change to the next at each of the rows [windows, steps].
+
+    `it` ends with the coming cycle's; of each window the first `count` rows are steps.
+    """
+    step = np.arange(rows.shape[1])
+    is_step = step < count[:, None]
+    following = np.where(  # whose beginning is known at each row
+        step == count[:, None] - 1, capacity_ah.shape[1], np.roll(rows, -1, axis=1)
+    )
+
+    def at(values: Array, rows: NDArray[np.int64] = rows) -> Array:
+        return np.where(is_step, np.take_along_axis(values, rows, axis=1), np.nan)
+
+    capacity = at(capacity_ah)
+    change = _later(np.diff(capacity) / capacity[:, :-1])
+    spread = np.where(is_step, own_spread(change), np.nan)
+    discharged = _later(np.diff(it["throughput_ah"]))
     # what a charge took in compares where the discharge before it was whole, and alike
-    comparable = np.isin(np.arange(len(discharged)) - 1, rows)
-    comparable[-1] &= not is_new_point
+    comparable = np.append(np.zeros((len(alike), 1), dtype=bool), alike, axis=1)
+    comparable[:, -1] &= ~is_new_point
     charge, cc, cv = (
         np.where(comparable, it[name], np.nan)
         for name in ("charge_capacity", "cc_charge_time", "cv_charge_time")
     )
-    balance = it["charge_capacity"] - np.append(np.nan, discharged[:-1])
+    balance = it["charge_capacity"] - _later(discharged[:, :-1])
+    # what flowed below the cut-off tells of the resistance
+    tail = discharged[:, :-1] - capacity_ah
+    cc, cv = (np.log(np.maximum(values, 1)) for values in (cc, cv))
     rests = [np.log1p(it[name]) for name in ("rest_after_hours", "rest_before_hours")]
-
-    def told(values: Array) -> Array:
-        usual = np.append(np.nan, median(lately(values[rows]))[:-1])
-        return np.asarray(values[rows] - usual)
-
-    def foretold(values: Array) -> Array:
-        return np.asarray(values[following] - median(lately(values[rows])))
-
+    told = [at(values) for values in (tail, it["avg_voltage_load"], it["max_temperature"])]
+    foretold = [balance, charge, cc, cv, *rests]
+    usual = median_lately(np.stack([*told, *map(at, foretold)]))  # [told and foretold, …]
+    tail, voltage, temperature = (
+        values - _later(own[:, :-1]) for values, own in zip(told, usual[:3], strict=True)
+    )
+    balance, charge, cc, cv, *unusual = (
+        at(values, following) - own for values, own in zip(foretold, usual[3:], strict=True)
+    )
     in_spreads = [
         change,
-        np.append(np.nan, change[:-1]),
-        median(lately(capacity, 5)) / capacity - 1,
-        median(lately(capacity, 12)) / capacity - 1,
-        # what flowed below the cut-off tells of the resistance
-        told(discharged - np.append(capacity_ah, np.nan)) / capacity,
-        told(it["avg_voltage_load"]),
-        foretold(balance) / capacity,
-        foretold(charge) / capacity,
-        foretold(np.log(np.maximum(cc, 1))),
-        foretold(np.log(np.maximum(cv, 1))),
+        _later(change[:, :-1]),
+        median_lately(capacity, 5) / capacity - 1,
+        median_lately(capacity, 12) / capacity - 1,
+        tail / capacity,
+        voltage,
+        balance / capacity,
+        charge / capacity,
+        cc,
+        cv,
     ]
-    squeezed = LARGE * np.tanh(
-        np.column_stack([np.array(in_spreads).T / spread[:, None], told(it["max_temperature"])])
-        / LARGE
-    )
-    plain = [it[following] for it in rests] + [foretold(it) for it in rests]
-    plain += [np.log(spread / USUAL_SPREAD), np.log(np.arange(1, len(rows) + 1)) / 2]
-    return np.column_stack([squeezed, *plain]), spread
+    squeezed = LARGE * np.tanh(np.stack([*(np.array(in_spreads) / spread), temperature]) / LARGE)
+    age = np.where(is_step, np.log(step + 1.0) / 2, np.nan)
+    plain = [*(at(it, following) for it in rests), *unusual, np.log(spread / USUAL_SPREAD), age]
+    coming = np.append(change[:, 1:], np.full((len(rows), 1), np.nan), axis=1)
+    return np.stack([*squeezed, *plain], axis=-1), spread, coming / spread
 
 
-def is_alike(loads: Array, ambients: Array, load: float, ambient: float) -> NDArray[np.bool_]:
+def _later(values: Array) -> Array:
+    """Put each one step later; at the first nothing is known."""
+    return np.append(np.full((len(values), 1), np.nan), values, axis=1)
+
+
+def is_alike(
+    loads: Array, ambients: Array, load: Array | float, ambient: Array | float
+) -> NDArray[np.bool_]:
     """Which cycles [cycles] are at the operating point of such a load and ambient temperature."""
     # what is not known is not known to differ
     is_other_load = np.abs(np.log(loads / load)) > np.log1p(SAME_LOAD)

@@ -7,14 +7,16 @@ were best forecast with.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model import fleet
+from model.columns import Array
 from model.config import Config
-from model.data import Array
 from model.fleet import Steps
 from model.network import BATCH, Stack
 
@@ -38,48 +40,72 @@ class FleetNetwork(Stack):
         """Map inputs and their masks [batch, cycles, 2 INPUTS] to changes [batch, cycles]."""
         return self.outputs(inputs)
 
-    def run(self, windows: Sequence[Steps]) -> list[Array]:
-        """Return the output after each step of each window, [steps] each.
+    def run(self, inputs: NDArray[np.float32]) -> Array:
+        """Return the output after each step of each window, as `forward`.
 
         Windows are filled up at their ends, which no output before knows of.
         """
-        found: list[Array] = []
-        for first in range(0, len(windows), BATCH):
-            batch = windows[first : first + BATCH]
-            inputs = padded([it.inputs for it in batch])
-            with torch.inference_mode():
-                output = np.asarray(self(inputs), dtype=np.float64)
-            found += [row[: len(it.spread)] for row, it in zip(output, batch, strict=True)]
-        return found
+        shown = torch.from_numpy(inputs).to(self.gate.device)
+        with torch.inference_mode():
+            output = torch.cat([self(batch) for batch in torch.split(shown, BATCH)]).cpu()
+        return np.asarray(output, dtype=np.float64)
 
-    def gated(self, steps: Steps, output: Array) -> tuple[float, Array]:
-        """Return the change to come, in spreads, and the errors that the gate leaves of the past.
+    def gated(self, steps: Steps, output: Array) -> tuple[Array, Array]:
+        """Return the changes to come [windows], in spreads, and errors that the gate leaves.
 
-        Before `fleet.LEAST` cycles at the operating point nothing changes.
+        Those of each window's own past are [windows, MEMORY], NaN where there is none. Before
+        `fleet.LEAST` cycles at the operating point nothing changes.
         """
         pull, share = self.gate.tolist()
         said, came = past(steps, output)
-        gate = gate_of(said, came, pull, share)
-        change = gate * float(output[-1]) if len(output) >= fleet.LEAST else 0.0
-        return change, came - gate * said
+        made = Said.of(steps, output)
+        return made.told(pull, share), came - made.gate(pull, share)[:, None] * said
 
 
-def padded(inputs: Sequence[Array]) -> Tensor:
-    """Put inputs [steps, INPUTS] of windows and their masks into one tensor, zeros at the ends."""
-    longest = max(map(len, inputs))
-    filled = np.zeros((len(inputs), longest, 2 * len(fleet.INPUTS)), dtype=np.float32)
-    for row, it in enumerate(inputs):
-        filled[row, : len(it)] = fleet.masked(it)
-    return torch.from_numpy(filled)
+@dataclass(frozen=True)
+class Said:
+    """What a network said of windows: all that the gate is set by, and what it multiplies."""
+
+    right: NDArray[np.floating]  # [windows], what was said of their own last cycles × what came
+    size: NDArray[np.floating]  # [windows], what was said, squared
+    last: NDArray[np.floating]  # [windows], what is said of the coming cycle, in spreads
+
+    @classmethod
+    def of(cls, steps: Steps, output: Array) -> "Said":
+        """Read it off the outputs [windows, steps]."""
+        said, came = past(steps, output)
+        return cls(
+            np.nansum(said * came, axis=1),
+            np.nansum(said**2, axis=1),
+            np.where(steps.count < fleet.LEAST, 0.0, steps.last(output)),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Said"]) -> "Said":
+        """Put what was said of some windows after another, in half the memory."""
+        right, size, last = np.concatenate(
+            [(it.right, it.size, it.last) for it in parts], axis=1, dtype=np.float32
+        )
+        return cls(right, size, last)
+
+    def told(self, pull: float, share: float) -> Array:
+        """Return what is told of the coming cycle, in spreads, through such a gate [windows]."""
+        return self.gate(pull, share) * self.last
+
+    def gate(self, pull: float, share: float) -> Array:
+        """Return the share [windows] at which it was least wrong, drawn towards another."""
+        return np.clip((pull * share + self.right) / (pull + self.size), 0, 1)
 
 
 def past(steps: Steps, output: Array) -> tuple[Array, Array]:
-    """What was said of a window's own last cycles and what came, in spreads, [cycles] each."""
-    asked = slice(fleet.LEAST - 1, len(output) - 1)
-    said, came = output[asked][-MEMORY:], steps.change[asked][-MEMORY:]
+    """What was said of windows' own last cycles and what came, in spreads, [windows, MEMORY] each.
+
+    NaN before the first cycle that was asked about.
+    """
+    at = steps.count[:, None] - 1 + np.arange(-MEMORY, 0)
+    asked = at >= fleet.LEAST - 1
+    said, came = (
+        np.where(asked, np.take_along_axis(it, np.maximum(at, 0), axis=1), np.nan)
+        for it in (output, steps.change)
+    )
     return said, np.clip(came, -CLIP, CLIP)
-
-
-def gate_of(said: Array, came: Array, pull: float, share: float) -> float:
-    """Return the share of what was said at which it was least wrong, drawn towards another."""
-    return float(np.clip((pull * share + said @ came) / (pull + said @ said), 0, 1))

@@ -8,7 +8,10 @@ WindowError, which says what to send instead. The network whose training it rese
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from model import window_fixed, window_fleet
+from model.columns import column
 from model.data import ModelError, TooFewCyclesError, UnknownBatteryError, listed
 from model.fade import Course, Trajectory
 from model.fleet import Coming, is_elsewhere
@@ -121,7 +124,7 @@ def one_steps(
     health to predict; those whose window lacks a feature or tells no state are left out, too.
     """
     asked = _Question(history, rated_ah=rated_capacity_ah)
-    wanted = [it["soh_target"] is not None for it in history[model.shortest :]] + [True]
+    wanted = [*np.isfinite(column(history, "soh_target")[model.shortest :]), True]
     fixed, fleet = (
         [it if is_wanted else None for it, is_wanted in zip(cuts, wanted, strict=False)]
         for cuts in (cut(model, asked, model.shortest) for cut in (_fixed, _fleet))
@@ -177,7 +180,7 @@ def going_on(
 
 def _network(model: Model, cycles: Sequence[Cycle]) -> Forecaster:
     """The extended network where there is one and the window tells of rests, else the other."""
-    knows_rests = any(it.get("rest_hours") is not None for it in cycles[-model.window :])
+    knows_rests = np.isfinite(column(cycles[-model.window :], "rest_hours")).any()
     return model.extended if model.extended and knows_rests else model.spec
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.data import Array
+from model.columns import Array
 
 LEVEL = 0.9
 MEMORY = 20  # own errors that the interval follows

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.data import Array
+from model.columns import Array
 from model.intervals import conformal
 
 FACTOR = 2.0  # of the load

@@ -134,6 +134,11 @@ class Model:
         return min(SHORTEST, self.window) if self.fleet else self.window
 
     @property
+    def measured(self) -> tuple[str, ...]:
+        """Names of the features that a network asks for beside what each forecast does."""
+        return self.spec.config.measured
+
+    @property
     def networks(self) -> list[Trained]:
         """Those that answer, by what a window tells."""
         return [it for it in (self.spec, self.extended, self.fleet) if it]

@@ -1,17 +1,25 @@
 """The network of the specification, with what scales its inputs and output among its buffers."""
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from model.columns import Array
 from model.config import Config
-from model.data import Array
+from model.processes import Part
 
 BATCH = 2000  # windows of a pass: what a pass holds in memory does not grow with a fleet
 
 
 class Stack(nn.Module):
-    """LSTM, ReLU, dropout, LSTM, linear: one output after each cycle, knowing those up to it."""
+    """LSTM, ReLU, dropout, LSTM, linear: one output after each cycle, knowing those up to it.
+
+    In training `part` says which windows of a batch it is given, where other processes have others.
+    """
+
+    part: Part | None = None
 
     def __init__(self, config: Config, inputs: int) -> None:
         super().__init__()
@@ -24,9 +32,25 @@ class Stack(nn.Module):
     def outputs(self, inputs: Tensor) -> Tensor:
         """Map scaled inputs [batch, cycles, inputs] to outputs [batch, cycles]."""
         hidden, _ = self.lstm_1(inputs)  # [batch, cycles, hidden_1]
-        hidden, _ = self.lstm_2(self.dropout(torch.relu(hidden)))  # [batch, cycles, hidden_2]
+        hidden, _ = self.lstm_2(self._dropped(torch.relu(hidden)))  # [batch, cycles, hidden_2]
         output: Tensor = self.head(hidden).squeeze(-1)
         return output
+
+    def drawn(self, draw: Callable[[Tensor], Tensor], like: Tensor, batch: int = 0) -> Tensor:
+        """Draw random numbers shaped as these, of which one dimension counts the batch's windows.
+
+        They are those of the whole batch: a window's are the same in whichever process it is.
+        """
+        if not self.part or self.part.whole == like.shape[batch]:
+            return draw(like)
+        whole = like.new_ones((*like.shape[:batch], self.part.whole, *like.shape[batch + 1 :]))
+        return draw(whole)[(slice(None),) * batch + (self.part.rows,)]
+
+    def _dropped(self, hidden: Tensor) -> Tensor:
+        if not self.training:
+            return hidden
+        by_cycle = torch.ones_like(hidden.transpose(0, 1))  # as it lies in memory
+        return hidden * self.drawn(self.dropout, by_cycle, batch=1).transpose(0, 1)
 
 
 class Network(Stack):
@@ -49,14 +73,19 @@ class Network(Stack):
         self.register_buffer("output_mean", torch.zeros(()))
         self.register_buffer("output_std", torch.ones(()))
 
-    def scale_to(self, window: Tensor, last_soh: Tensor, target: Tensor) -> None:
-        """Take the scaling from training windows: [windows, window, inputs], [windows] twice."""
-        inputs = self._shape(window)
-        mean = inputs.mean(dim=(0, 1))
+    def scale_to(
+        self, windows: Callable[[], Iterable[Tensor]], last_soh: Tensor, target: Tensor
+    ) -> None:
+        """Take the scaling from training windows: some at a time of [some, window, names + 2].
+
+        Asked for twice, `windows` gives the same; last SOH and target are of all [windows].
+        """
+        mean = _mean(self._shape(it) for it in windows())
         if self.config.target == "change":
             mean[: len(self.config.measured)] = 0  # the last cycle stays the origin
         self.input_mean = mean
-        self.input_std = ((inputs - mean) ** 2).mean(dim=(0, 1)).sqrt().clamp_min(1e-6)
+        variance = _mean((self._shape(it) - mean) ** 2 for it in windows())
+        self.input_std = variance.sqrt().clamp_min(1e-6)
         output = target - self._origin(last_soh)
         self.output_mean, self.output_std = output.mean(), output.std().clamp_min(1e-6)
 
@@ -64,17 +93,17 @@ class Network(Stack):
         """Map windows [batch, window, inputs] and their last SOH [batch] to the next, [batch]."""
         inputs = (self._shape(window) - self.input_mean) / self.input_std
         if self.training and self.config.noise:
-            inputs = inputs + self.config.noise * torch.randn_like(inputs)
+            inputs = inputs + self.config.noise * self.drawn(torch.randn_like, inputs)
         output = self.outputs(inputs)[:, -1]  # [batch]
         return self._origin(last_soh) + output * self.output_std + self.output_mean
 
     def run(self, inputs: Array, last_soh: Array) -> Array:
         """Predict SOH [windows] from inputs [windows, window, names + 2] and last SOH [windows]."""
-        window = torch.as_tensor(inputs, dtype=torch.float32)
-        known = torch.as_tensor(last_soh, dtype=torch.float32)
+        window = torch.as_tensor(inputs, dtype=torch.float32, device=self.input_mean.device)
+        known = torch.as_tensor(last_soh, dtype=torch.float32, device=window.device)
         batches = zip(torch.split(window, BATCH), torch.split(known, BATCH), strict=True)
         with torch.inference_mode():
-            output = torch.cat([self(*batch) for batch in batches])
+            output = torch.cat([self(*batch) for batch in batches]).cpu()
         return np.asarray(output, dtype=np.float64)
 
     def _shape(self, window: Tensor) -> Tensor:
@@ -86,3 +115,12 @@ class Network(Stack):
 
     def _origin(self, last_soh: Tensor) -> Tensor:
         return last_soh if self.config.target == "change" else torch.zeros_like(last_soh)
+
+
+def _mean(batches: Iterable[Tensor]) -> Tensor:
+    """Mean over all windows and cycles [inputs]; some at a time [some, window, inputs]."""
+    total, count = torch.zeros((), dtype=torch.float64), 0
+    for it in batches:
+        total = total + it.mean(dim=(0, 1)).double() * len(it)
+        count += len(it)
+    return (total / count).float()

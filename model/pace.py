@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from model.data import Array
+from model.columns import Array
 
 STATE = 5.0  # full cycles whose median is a battery's state: one regenerated cycle does not move it
 TAIL = 50  # full cycles whose mean fall goes on after the last battery of a library has ended
@@ -92,20 +92,19 @@ class Library:
     @classmethod
     def of(cls, batteries: Sequence[Past]) -> "Library":
         """Average the falls, not the levels: a battery that ends early leaves no step."""
-        longest = max(int(it.at[-1]) for it in batteries) + 1
-        falls = np.full((len(batteries), longest), np.nan)
-        for row, it in enumerate(batteries):
-            first, fall = it.falls
-            falls[row, first : first + len(fall)] = fall
-        known = np.flatnonzero(np.isfinite(falls).any(axis=0))
-        rate = np.zeros(longest)
+        return cls._of(_sums(batteries, _longest(batteries)))
+
+    @classmethod
+    def _of(cls, sums: Array) -> "Library":
+        falls, counts = sums[:, 1:]
+        known = np.flatnonzero(counts)
+        rate = np.zeros(len(counts))
         if known.size:
-            rate = np.interp(np.arange(longest), known, np.nanmean(falls[:, known], axis=0))
-            rate = rate[: known[-1] + 1]
+            rate = np.interp(np.arange(known[-1] + 1), known, falls[known] / counts[known])
         # what has risen in training is not forecast to rise for ever
         rate = np.append(rate, max(float(rate[-TAIL:].mean()), 0.0))
-        spread = np.sqrt(np.mean([np.mean((it.log_soh - it.smooth) ** 2) for it in batteries]))
-        return cls(rate, max(float(spread), RESOLUTION))
+        squares, batteries = sums[:, 0]
+        return cls(rate, max(float(np.sqrt(squares / batteries)), RESOLUTION))
 
     @cached_property
     def _fallen(self) -> Array:
@@ -162,12 +161,34 @@ class Miss:
 
 def left_out(batteries: Sequence[Past], groups: Sequence[str]) -> list[tuple[Past, Library]]:
     """Each battery, with the library of those that stay when its group is left out."""
-    found = []
+    members: dict[str, list[Past]] = {}
     for past, group in zip(batteries, groups, strict=True):
-        others = [it for it, other in zip(batteries, groups, strict=True) if other != group]
-        if others:
-            found.append((past, Library.of(others)))
-    return found
+        members.setdefault(group, []).append(past)
+    if len(members) < 2:
+        return []
+    longest = _longest(batteries)
+    everyone = _sums(batteries, longest)
+    others = {it: Library._of(everyone - _sums(own, longest)) for it, own in members.items()}
+    return [(past, others[group]) for past, group in zip(batteries, groups, strict=True)]
+
+
+def _longest(batteries: Sequence[Past]) -> int:
+    return max(int(it.at[-1]) for it in batteries) + 1
+
+
+def _sums(batteries: Sequence[Past], longest: int) -> Array:
+    """What a library is the mean of, [2, 1 + full cycles]: sums, and below how many have each.
+
+    First of the squares about a battery's own state, then of the falls in each full cycle.
+    """
+    sums = np.zeros((2, 1 + longest))
+    for it in batteries:
+        first, fall = it.falls
+        sums[0, 1 + first : 1 + first + len(fall)] += fall
+        sums[1, 1 + first : 1 + first + len(fall)] += 1
+        sums[0, 0] += np.mean((it.log_soh - it.smooth) ** 2)
+        sums[1, 0] += 1
+    return sums
 
 
 def misses(

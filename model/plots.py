@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from model.data import Array, Series
+from model.columns import Array
+from model.data import Series
 from model.fade import END_OF_LIFE_SOH
 
 LONG_REST_HOURS = 12

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import psycopg2
@@ -16,8 +16,8 @@ import torch
 from psycopg2.extensions import connection
 
 import database
-from model import data, forecast, notify, outlook, progress
-from model.forecast import Course, Model, ModelError, Prediction, UnknownBatteryError
+from model import columns, data, forecast, notify, outlook, progress
+from model.forecast import Course, Cycle, Model, ModelError, Prediction, UnknownBatteryError
 from model.outlook import Outlook
 
 DUE = (Path(__file__).parent / "due.sql").read_text(encoding="utf-8")
@@ -27,7 +27,7 @@ LONGEST = 1000
 CHUNK_CYCLES = 5000
 CHUNK_BATTERIES = 100
 
-History = list[dict[str, Any]]
+History = Sequence[Cycle]
 
 
 class Due(NamedTuple):
@@ -119,7 +119,7 @@ def run(
     with progress.steps("batteries", len(due), "forecast") as step:
         for chunk in _chunks(due):
             made = []
-            histories = data.histories(server, [it.battery_id for it in chunk])
+            histories = data.histories(server, [it.battery_id for it in chunk], model.measured)
             paces = outlook.read_paces(server, list(histories))
             for told in outlooks(model, histories, paces, horizon):
                 if isinstance(told, Outlook):
@@ -167,7 +167,7 @@ def lack(model: Model, history: History, course: Course) -> str | None:
     if model.fleet or len(history) < model.window or not forecast.is_due(course):
         return None
     names = model.spec.config.measured
-    absent = np.isnan(data.measured(history[-model.window :], names))
+    absent = np.isnan(columns.measured(history[-model.window :], names))
     lacking = [name for at, name in enumerate(names) if absent[:, at].any()]
     return f"{', '.join(lacking)} in each of the last {model.window} cycles" if lacking else None
 

@@ -4,7 +4,8 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from model.data import Array, Windows
+from model.columns import Array
+from model.data import Windows
 
 # A cycle whose SOH is this much above the last one has regenerated.
 REGENERATION_SOH = 0.005
@@ -77,7 +78,10 @@ def leaking(windows: list[Windows], names: tuple[str, ...], columns: list[int]) 
     change = np.concatenate([it.target - it.last_soh for it in windows])
     found = []
     for column, name in zip(columns, names, strict=True):
-        values = np.concatenate([it.inputs[:, -2:, column] for it in windows])
+        last_two = (it.first[:, None] + it.length + np.array([-2, -1]) for it in windows)
+        values = np.concatenate(
+            [it.cycles[rows, column] for it, rows in zip(windows, last_two, strict=True)]
+        )
         soh = np.concatenate([it.last_soh for it in windows])
         design = np.column_stack([values, soh, np.ones(len(change))])
         solution: Any = np.linalg.lstsq(design, change, rcond=None)[0]

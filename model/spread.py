@@ -1,8 +1,9 @@
 """How much a battery's capacity usually changes between cycles: the unit of its errors."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from model.data import Array
+from model.columns import Array
 
 MEMORY = 20  # cycles that the battery's own medians and its spread are of
 RESOLUTION = 5e-4  # no spread is less: the share of a capacity that a cycler resolves
@@ -12,11 +13,10 @@ USUAL_COUNTS = 2
 
 
 def spread(change: Array) -> Array:
-    """Median size of a battery's last changes from cycle to cycle [cycles], as known at each."""
+    """Median size of a battery's last changes from cycle to cycle […, cycles], as known at each."""
     size = np.maximum(np.abs(change), RESOLUTION)
-    sizes = lately(size)  # [cycles, MEMORY]
-    count = np.isfinite(sizes).sum(axis=1)
-    own = np.log(np.where(count, median(sizes), USUAL_SPREAD))
+    count = _known_lately(size, MEMORY)
+    own = np.log(np.where(count, median_lately(size), USUAL_SPREAD))
     usual = np.log(USUAL_SPREAD)
     usually: Array = np.exp((count * own + USUAL_COUNTS * usual) / (count + USUAL_COUNTS))
     return usually
@@ -24,22 +24,34 @@ def spread(change: Array) -> Array:
 
 def of_window(soh: Array) -> float:
     """Spread of a window by its SOH [window], NaN where it was not measured: a share of it."""
-    known = soh[np.isfinite(soh)]
-    change = np.append(np.nan, np.diff(known) / known[:-1])
-    return float(spread(change)[-1])
+    return float(of_windows(soh, np.array([len(soh)]), len(soh))[0])
 
 
-def lately(values: Array, count: int = MEMORY) -> Array:
-    """The last so many values at each [cycles, count], NaN before the first."""
-    padded = np.concatenate([np.full(count - 1, np.nan), values])
-    last: Array = np.lib.stride_tricks.sliding_window_view(padded, count)
-    return last
+def of_windows(soh: Array, end: NDArray[np.int64], length: int) -> Array:
+    """Spread of each of a battery's windows, by its SOH [cycles] before these cycles [windows]."""
+    known = np.isfinite(soh)
+    truths = soh[known]
+    change = np.append(np.nan, np.diff(truths) / truths[:-1])
+    count = np.append(0, known.cumsum())  # of truths before each cycle
+    at = count[end][:, None] + np.arange(-MEMORY, 0)
+    is_within = at > count[end - length][:, None]  # the first one's change began before
+    return spread(np.where(is_within, change[np.maximum(at, 0)], np.nan))[:, -1]
 
 
-def median(values: Array) -> Array:
-    """Median of those that are numbers, over the last axis; NaN where there is none."""
-    ordered = np.sort(values, axis=-1)  # NaN last
-    count = np.isfinite(values).sum(axis=-1, keepdims=True)
-    low, high = np.maximum((count - 1) // 2, 0), count // 2
-    both = np.take_along_axis(ordered, np.concatenate([low, high], axis=-1), axis=-1)
-    return np.asarray(both.mean(axis=-1))
+def median_lately(values: Array, count: int = MEMORY) -> Array:
+    """Median of the last so many values that are numbers, at each […, cycles]; NaN without one."""
+    padded = np.concatenate([np.full((*values.shape[:-1], count - 1), np.nan), values], axis=-1)
+    last = np.lib.stride_tricks.sliding_window_view(padded, count, axis=-1)
+    ordered = np.sort(last, axis=-1)  # NaN last
+    known = _known_lately(values, count)[..., None]
+    middle = np.concatenate([np.maximum((known - 1) // 2, 0), known // 2], axis=-1)
+    return np.asarray(np.take_along_axis(ordered, middle, axis=-1).mean(axis=-1))
+
+
+def _known_lately(values: Array, count: int) -> NDArray[np.int64]:
+    """How many of the last so many values are numbers, at each […, cycles]."""
+    known = np.isfinite(values).cumsum(axis=-1)
+    before = np.zeros_like(known)
+    before[..., count:] = known[..., :-count]
+    fewer: NDArray[np.int64] = known - before
+    return fewer

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from model import data
-from model.data import Array, ModelError
+from model import columns
+from model.columns import Array, last_known
+from model.data import ModelError
 
 Cycle = Mapping[str, Any]
 
@@ -72,7 +73,7 @@ FAR = np.errstate(over="ignore", divide="ignore", invalid="ignore")
 @FAR
 def told(cycles: Sequence[Cycle]) -> Told:
     """Read what cycles say of capacity, load and health."""
-    capacity, time_s, current, soh = data.measured(
+    capacity, time_s, current, soh = columns.measured(
         cycles, ["discharge_capacity", "time_to_discharge", "avg_current_load", TOLD]
     ).T
     charge = current * time_s / 3600
@@ -213,6 +214,6 @@ def _finite(values: Array) -> Array:
 
 def _carried(soh: Array) -> Array:
     """Fill gaps with the last known value before, the first ones with the first known."""
-    filled = data.last_known(soh)
+    filled = last_known(soh)
     known = filled[np.isfinite(filled)]
     return np.where(np.isnan(filled), known[0], filled)

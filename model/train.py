@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import chain, product
@@ -17,26 +17,27 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from psycopg2.extensions import connection
 
 import database
+from model import (
+    blind,
+    data,
+    fit_fleet,
+    fit_window,
+    fleet_cut,
+    model_file,
+    plots,
+    processes,
+    scores,
+    stream,
+)
 from model import config as knobs
-from model import data, fit_fleet, fit_window, fleet, model_file, plots, scores, window_fleet
+from model.columns import Columns
 from model.config import Config
-from model.data import Array, ModelError, Series, TooFewCyclesError
-from model.model_file import FleetForecaster, Forecaster, Trained
-from model.window import Prediction, answer
-
-
-@dataclass(frozen=True)
-class Tested:
-    """What was said of a battery's cycles, each before it began."""
-
-    cycle_index: NDArray[np.int64]  # [cycles]
-    predicted: Array  # [cycles], SOH
-    target: Array  # [cycles], as measured
-    last_soh: Array  # [cycles], the last known before
+from model.data import ModelError, Series
+from model.model_file import Trained
+from model.stream import CPU, Work
 
 
 def main() -> int:
@@ -51,14 +52,22 @@ def main() -> int:
     parser.add_argument(
         "--out", type=Path, default=Path("artifacts"), help="where to write (default: artifacts)"
     )
+    parser.add_argument(
+        "--device", default="cpu", help="where to train: cpu, cuda, cuda:1, … (default: cpu)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes that cut windows beside (default: 0)"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # on networks this small a second core waits more than it works
     try:
-        with closing(database.connect()) as server:
-            config = chosen(
-                server, knobs.from_flags(arguments), arguments.train_group, arguments.exclude
-            )
-        run(config, arguments.out)
+        work = stream.work(arguments.device, arguments.workers)
+        with processes.together(work.device):
+            with closing(database.connect()) as server:
+                config, train = chosen(
+                    server, knobs.from_flags(arguments), arguments.train_group, arguments.exclude
+                )
+            run(config, arguments.out, work, train)
     except (ModelError, database.DatabaseError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -70,11 +79,11 @@ def main() -> int:
 
 def chosen(
     server: connection, config: Config, groups: Sequence[str] | None, exclude: Sequence[str]
-) -> Config:
+) -> tuple[Config, list[Series]]:
     """Name the training batteries: all, those of groups, or those given, less some.
 
-    Of all and of groups, test batteries and those with too few cycles are left out. Raises
-    ModelError.
+    Of all and of groups, test batteries and those with too few cycles are left out; these have been
+    read by then. Raises ModelError.
     """
     group_of = data.groups(server)
     there = sorted({*group_of.values()})
@@ -87,31 +96,34 @@ def chosen(
     elif config.train == ("all",):
         named = list(group_of)
     else:
-        return replace(config, train=tuple(it for it in config.train if it not in exclude))
+        return replace(config, train=tuple(it for it in config.train if it not in exclude)), []
     train = []
-    for battery_id in named:
-        if battery_id not in (*config.test, *exclude):
-            try:
-                (series,) = data.read(server, [battery_id], config.measured)
-                cut = fit_fleet.battery if config.preset == "fleet" else data.windows
-                cut(series, config.window)
-                train.append(battery_id)
-            except ModelError as error:
-                print(f"not learned from: {error}")
-    return replace(config, train=tuple(train))
+    wanted = [it for it in named if it not in {*config.test, *exclude}]
+    for series in data.unchecked(server, wanted, config.measured):
+        try:
+            data.check(server, series)
+            if config.preset == "fleet":
+                fleet_cut.check(series)
+            else:
+                data.windows(series, config.window)
+            train.append(series)
+        except ModelError as error:
+            print(f"not learned from: {error}")
+    return replace(config, train=tuple(it.battery_id for it in train)), train
 
 
-def run(config: Config, out: Path) -> None:
+def run(config: Config, out: Path, work: Work = CPU, train: Sequence[Series] = ()) -> None:
     """Read, train, test, and write model.pth, metrics.json and a picture per test battery.
 
     With other features the names are model_extended.pth, model_fleet.pth or model_custom.pth, and
-    so on. What was made from the same cycles, by the same knobs and code, is left as it is. Raises
-    ModelError when the batteries cannot serve; then nothing is written.
+    so on. What was made from the same cycles, by the same knobs and code, is left as it is. The
+    batteries to train on may have been read. Raises ModelError when batteries cannot serve; then
+    nothing is written.
     """
     check(config)
     is_fleet = config.preset == "fleet"
     with closing(database.connect()) as server:
-        train = data.read(server, config.train, config.measured)
+        train = train or data.read(server, config.train, config.measured)
         test = data.read(server, config.test, config.measured)
         groups = data.groups(server)
         kinds = {} if is_fleet else data.by_group(server)  # a fleet is of all kinds itself
@@ -134,11 +146,13 @@ def run(config: Config, out: Path) -> None:
         for series in test:  # before the long work
             data.windows(series, config.window)
     made = (
-        fit_fleet.fit(config, train, groups)
+        fit_fleet.fit(config, train, groups, work)
         if is_fleet
-        else fit_window.fit(config, train, elsewhere=elsewhere)
+        else fit_window.fit(config, train, elsewhere=elsewhere, work=work)
     )
-    tested = [_test(made, series) for series in test]
+    if processes.number():
+        return
+    tested = [blind.test(made, series) for series in test]
     simulated = [series.battery_id for series in (*train, *test) if series.is_simulated]
     made.card |= {
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -170,29 +184,6 @@ def run(config: Config, out: Path) -> None:
     print(f"written to {out}: {', '.join(it.name for it in (path, metrics, *pictures))}")
     if config.preset == "custom":
         print(f"to serve it: MODEL_PATH={path} uvicorn api.main:app")
-
-
-def _test(made: Trained, series: Series) -> Tested:
-    """Forecast each cycle of a battery from the window before it."""
-    if isinstance(made, Forecaster):
-        windows = data.windows(series, made.config.window)
-        predicted = made.network.run(windows.inputs, windows.last_soh)
-        return Tested(windows.cycle_index, predicted, windows.target, windows.last_soh)
-    assert isinstance(made, FleetForecaster)
-    widths = range(fleet.SHORTEST, made.config.window + 1)
-    asked = window_fleet.cut(made, series.cycles, widths, fleet.Coming(), None, None)[:-1]
-    said = np.array(
-        [it.soh if isinstance(it, Prediction) else None for it in answer(asked)], dtype=np.float64
-    )
-    target, last = series.soh[widths[0] :], data.last_known(series.soh)[widths[0] - 1 : -1]
-    known = np.isfinite(said) & np.isfinite(target)
-    if not known.any():
-        raise TooFewCyclesError(
-            f"{series.battery_id} has too few cycles: {len(series.soh)}; {widths[0]} and the cycle "
-            "after them are needed, with ground truth"
-        )
-    number = series.cycle_index[widths[0] :]
-    return Tested(number[known], said[known], target[known], last[known])
 
 
 def _features(config: Config) -> dict[str, str]:
@@ -236,7 +227,8 @@ def _fingerprint(config: Config, series: list[Series]) -> str:
     digest.update(f"{version('torch')} {version('numpy')}".encode())
     for it in series:
         digest.update(f"{it.battery_id} {it.is_simulated}".encode())
-        digest.update(json.dumps(it.cycles).encode())
+        assert isinstance(it.cycles, Columns)
+        digest.update(" ".join(it.cycles.names).encode() + it.cycles.values.tobytes())
     return digest.hexdigest()
 
 

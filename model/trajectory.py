@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from model import data
-from model.data import Array, TooFewCyclesError
+from model import columns
+from model.columns import Array
+from model.data import TooFewCyclesError
 from model.fade import Course, Trajectory
 from model.model_file import Model
 from model.state import Cycle
@@ -29,7 +30,7 @@ def courses(history: Sequence[Cycle]) -> Iterator[Course]:
 
 def _marks(history: Sequence[Cycle]) -> Array:
     names = ["soh_target", "equivalent_full_cycles", "operating_point"]
-    return data.measured(history, names).reshape(-1, len(names))
+    return columns.measured(history, names).reshape(-1, len(names))
 
 
 def _course(marks: Array) -> Course:

@@ -7,8 +7,8 @@ from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 
-from model import data, state
-from model.data import Array
+from model import columns, state
+from model.columns import Array
 from model.familiarity import FINEST, LOAD, STATE
 from model.model_file import Trained
 from model.state import MOST_SOH, Cycle, State, Told, WindowError
@@ -101,9 +101,9 @@ class Window(ABC):
     def judged(self, known: State) -> Array:
         """Return what tells whether it is like training, [judged cycles, names of familiarity]."""
         names = self.forecaster.familiarity.names
-        columns = dict(zip(names, data.measured(self.cycles, names).T, strict=True))
-        columns |= {LOAD: known.current_a, STATE: known.soh}
-        return np.column_stack([columns[name] for name in names])[-self.judged_cycles :]
+        told = dict(zip(names, columns.measured(self.cycles, names).T, strict=True))
+        told |= {LOAD: known.current_a, STATE: known.soh}
+        return np.column_stack([told[name] for name in names])[-self.judged_cycles :]
 
     def unlike_training(self) -> list[str]:
         """Name what is unlike training, in as many cycles as there are."""

@@ -6,8 +6,8 @@ from typing import Self
 
 import numpy as np
 
-from model import data, rests, spread, state
-from model.data import Array
+from model import columns, rests, spread, state
+from model.columns import Array
 from model.intervals import conformal
 from model.model_file import Forecaster
 from model.state import Cycle, State, WindowError
@@ -65,7 +65,7 @@ def cut(
     """Cut all windows of so many consecutive cycles; the last ends where the history does."""
     if len(history) < width:
         return []
-    measured = data.measured(history, forecaster.config.measured)
+    measured = columns.measured(history, forecaster.config.measured)
     after, hours = _rests_after(forecaster, history, width, given_rest)
     told = state.told(history)
     source = "window median" if given_rest is None else "given"
@@ -113,4 +113,4 @@ def _rests_after(
     if not forecaster.config.rests:
         return np.zeros((len(history), 2)), 0.0
     after, before, hours = rests.coming(history[-width:], given)
-    return np.array([*map(rests.parts, history[1:]), (after, before)]), hours
+    return np.append(rests.parts(history)[1:], [[after, before]], axis=0), hours

@@ -6,8 +6,7 @@ from typing import Self
 
 import numpy as np
 
-from model import data, fleet, rests, state
-from model.data import Array
+from model import columns, fleet, rests, state
 from model.fleet import SHORTEST, Coming, Steps, coming_of
 from model.levels import Point
 from model.model_file import FleetForecaster
@@ -38,32 +37,22 @@ class FleetWindow(Window):
     def foretell(
         cls, windows: Sequence[Self], states: Sequence[State], unlike: Sequence[list[str]]
     ) -> list[Foretold | WindowError]:
-        network = windows[0].forecaster.network
-        seen = [it.steps(known) for it, known in zip(windows, states, strict=True)]
-        outputs = network.run(seen)
-        return [
-            it.foretold(known, steps, output)
-            for it, known, steps, output in zip(windows, states, seen, outputs, strict=True)
-        ]
-
-    def steps(self, known: State) -> Steps:
-        """Return what the network sees of the window."""
-        capacity = known.truth * (known.rated_ah or 1.0)
-        seen = fleet.steps(self.cycles, capacity, self.coming)
-        assert seen is not None  # a state is of one ground truth at least
-        return seen
-
-    def foretold(self, known: State, steps: Steps, output: Array) -> Foretold | WindowError:
-        """Return what the network and its gate say, or, at a new operating point, other cells."""
-        if steps.is_new_point:
-            return self._elsewhere(known)
-        change, own_errors = self.forecaster.network.gated(steps, output)
-        spread, last = float(steps.spread[-1]), float(known.truth[steps.last])
-        soh = last * (1 + spread * change)
-        # what it goes on from is so many cycles old
-        age = len(self.cycles) - 1 - steps.last
-        half = last * spread * self.forecaster.interval.half_width(own_errors) * np.sqrt(1 + age)
-        return Foretold(soh, soh - half, soh + half)
+        forecaster = windows[0].forecaster
+        seen = _steps(windows, states)
+        changes, errors = forecaster.network.gated(seen, forecaster.network.run(fleet.masked(seen)))
+        made: list[Foretold | WindowError] = []
+        for at, (it, known) in enumerate(zip(windows, states, strict=True)):
+            if seen.is_new_point[at]:
+                made.append(it._elsewhere(known))
+                continue
+            age = int(seen.age[at])
+            last, spread = float(known.truth[-1 - age]), float(seen.spread[at, seen.count[at] - 1])
+            soh = last * (1 + spread * float(changes[at]))
+            own = errors[at][np.isfinite(errors[at])]
+            # what it goes on from is so many cycles old
+            half = last * spread * forecaster.interval.half_width(own) * np.sqrt(1 + age)
+            made.append(Foretold(soh, soh - half, soh + half))
+        return made
 
     def _elsewhere(self, known: State) -> Foretold | WindowError:
         if known.source not in (TOLD, RATED) or not known.rated_ah:
@@ -72,9 +61,9 @@ class FleetWindow(Window):
                 "rated_capacity_ah"
             )
         at = int(np.flatnonzero(np.isfinite(known.truth))[-1])
-        seen = data.measured([self.cycles[at]], fleet.POINT)[0]
+        seen = columns.measured([self.cycles[at]], fleet.POINT)[0]
         seen[0] = known.current_a[at]  # capacity ÷ time where it is not given
-        planned = data.measured([vars(self.coming)], fleet.POINT)[0]
+        planned = columns.measured([vars(self.coming)], fleet.POINT)[0]
         here, there = (
             Point(load / known.rated_ah, ambient, float(known.truth[at]))
             for load, ambient in (seen, np.where(np.isnan(planned), seen, planned))
@@ -115,3 +104,15 @@ def cut(
             )
         )
     return cuts
+
+
+def _steps(windows: Sequence[FleetWindow], states: Sequence[State]) -> Steps:
+    """Return what the network sees of the windows, whatever their lengths."""
+    longest = max(len(it.cycles) for it in windows)
+    told = np.full((len(windows), longest + 1, len(fleet.NAMES)), np.nan)
+    capacity = np.full((len(windows), longest), np.nan)
+    for at, (it, known) in enumerate(zip(windows, states, strict=True)):
+        told[at, longest - len(it.cycles) : -1] = columns.measured(it.cycles, fleet.NAMES)
+        told[at, -1] = columns.measured([vars(it.coming)], fleet.NAMES)[0]
+        capacity[at, longest - len(it.cycles) :] = known.truth * (known.rated_ah or 1.0)
+    return fleet.steps(told, capacity)

@@ -25,16 +25,18 @@ from model import (
     train,
     window_fleet,
 )
+from model.columns import Array, measured
 from model.config import Config
-from model.data import Array, ModelError
+from model.data import ModelError
 from model.fleet import INPUTS, Coming, Steps
-from model.fleet_network import FleetNetwork, gate_of
+from model.fleet_network import FleetNetwork, Said
 from model.levels import Levels, Point
 from model.window import Answer, answer
 from tests.conftest import rows
 
 Cycles = list[dict[str, Any]]
 FADING = [2.0, 1.98, 1.9602]  # by 1 % a cycle
+NOTHING = Coming()
 
 
 def cycles(capacity: list[float] | Array, **told: float | None) -> Cycles:
@@ -72,21 +74,28 @@ def walk(count: int = 30) -> Array:
     return walked
 
 
-def seen(past: Cycles, coming: Coming | None = None) -> Steps:
-    made = fleet.steps(past, fleet.truth(past), coming)
-    assert made is not None
-    return made
+def seen(*pasts: Cycles, coming: Coming = NOTHING) -> Steps:
+    """What the network sees of some windows, put below one another at their ends."""
+    longest = max(map(len, pasts))
+    told = np.full((len(pasts), longest + 1, len(fleet.NAMES)), np.nan)
+    capacity = np.full((len(pasts), longest), np.nan)
+    for at, past in enumerate(pasts):
+        told[at, -1 - len(past) :] = measured([*past, vars(coming)], fleet.NAMES)
+        capacity[at, longest - len(past) :] = fleet.truth(past)
+    return fleet.steps(told, capacity)
 
 
 def column(made: Steps, name: str) -> Array:
-    values: Array = made.inputs[:, INPUTS.index(name)]
+    values: Array = made.inputs[0, :, INPUTS.index(name)]
     return values
 
 
 def test_median_and_spread_by_hand() -> None:
     nan = np.nan
-    given = np.array([[3.0, nan, 1.0], [nan, 4.0, 2.0], [nan, nan, nan], [5.0, 1.0, 3.0]])
-    np.testing.assert_array_equal(spread.median(given), [2, 3, nan, 3])
+    given = np.array([[3.0, nan, 1.0, 4.0], [nan, nan, nan, 2.0], [nan, 4.0, 2.0, nan]])
+    np.testing.assert_array_equal(
+        spread.median_lately(given, 3), [[3, 3, 2, 2.5], [nan, nan, nan, 2], [nan, 4, 3, 3]]
+    )
     change = np.array([nan, -0.01, 0.03, 0.0])
     usual, own = np.log(6e-3), np.log([0.01, 0.02, 0.01])  # medians of 1, 2 and 3 changes
     counts = np.array([1, 2, 3])
@@ -105,15 +114,15 @@ def test_median_and_spread_by_hand() -> None:
 def test_changes_are_told_in_the_batterys_own_spreads() -> None:
     made = seen(cycles(FADING))
     unit = spread.spread(np.array([np.nan, -0.01, -0.01]))
-    np.testing.assert_allclose(made.spread, unit)
-    np.testing.assert_allclose(made.change, [-0.01 / unit[0], -0.01 / unit[1], np.nan])
+    np.testing.assert_allclose(made.spread[0], unit)
+    np.testing.assert_allclose(made.change[0], [-0.01 / unit[0], -0.01 / unit[1], np.nan])
     squeezed = 4 * np.tanh(-0.01 / unit / 4)
     np.testing.assert_allclose(column(made, "change"), [np.nan, *squeezed[1:]])
     np.testing.assert_allclose(column(made, "change before"), [np.nan, np.nan, squeezed[2]])
     middle = 4 * np.tanh((1.98 / 1.9602 - 1) / unit[2] / 4)
     assert column(made, "median of 5")[-1] == pytest.approx(middle)
     np.testing.assert_allclose(column(made, "spread"), np.log(unit / 6e-3))
-    assert made.last == 2
+    assert made.age == 0
     assert not made.is_new_point
 
 
@@ -123,21 +132,24 @@ def test_cycles_at_another_operating_point_are_left_out() -> None:
         mixed = [it | other if at % 2 else it for at, it in enumerate(past)]
         np.testing.assert_allclose(seen(mixed).change, seen(cycles(FADING)).change)
         ending = mixed[:-1]  # the last is at the other point, and the coming one as well
-        assert seen(ending).change[0] == pytest.approx(0.1 / 6e-3)
-        assert seen(ending).last == 3
-        back = seen(ending, Coming(avg_current_load=2.0, ambient_temperature=24.0))
-        assert (len(back.spread), back.last, back.is_new_point) == (2, 2, False)
+        assert seen(ending).change[0, 0] == pytest.approx(0.1 / 6e-3)
+        assert seen(ending).age == 0
+        back = seen(ending, coming=Coming(avg_current_load=2.0, ambient_temperature=24.0))
+        assert back.count == 2
+        assert back.age == 1
+        assert not back.is_new_point
     alike = [it | {"avg_current_load": 2.2, "ambient_temperature": None} for it in past]
-    assert len(seen([*past[:2], *alike[2:]]).spread) == 5  # what is not known does not differ
+    assert seen([*past[:2], *alike[2:]]).count == 5  # what is not known does not differ
 
 
 def test_a_new_operating_point_is_told() -> None:
-    made = seen(cycles(FADING), Coming(avg_current_load=4.0))
+    made = seen(cycles(FADING), coming=Coming(avg_current_load=4.0))
     assert made.is_new_point
-    assert (len(made.spread), made.last) == (3, 2)
+    assert made.count == 3
+    assert made.age == 0
     # what the charge before it took in compares with none
     charged = Coming(avg_current_load=4.0, charge_capacity=2.0, cc_charge_time=3000.0)
-    assert np.isnan(seen(cycles(FADING), charged).inputs[-1, fleet.CHARGE[1:]]).all()
+    assert np.isnan(seen(cycles(FADING), coming=charged).inputs[0, -1, fleet.CHARGE[1:]]).all()
     last, far = cycles([2.0])[0], Coming(ambient_temperature=40.0)
     assert fleet.is_elsewhere(last, far)
     assert not fleet.is_elsewhere(last, Coming(avg_current_load=2.2))
@@ -150,9 +162,7 @@ def test_a_cycle_without_ground_truth_is_left_out() -> None:
         past[at]["soh_target"] = None
     made = seen(past)
     np.testing.assert_allclose(made.change, seen(cycles(FADING)).change)
-    assert made.last == 3
-    none = [it | {"soh_target": None} for it in past]
-    assert fleet.steps(none, fleet.truth(none)) is None
+    assert made.age == 1
 
 
 def test_what_is_not_known_is_nan_and_masked() -> None:
@@ -166,13 +176,13 @@ def test_what_is_not_known_is_nan_and_masked() -> None:
     for name in ("cc time", "rest before"):  # of the coming cycle nothing is told
         assert np.isfinite(column(made, name)[1])
         assert np.isnan(column(made, name)[-1])
-    shown = fleet.masked(made.inputs)
+    shown = fleet.masked(made)
     count = len(INPUTS)
     assert np.isfinite(shown).all()
-    np.testing.assert_array_equal(shown[:, count:], np.isnan(made.inputs))
-    assert (shown[:, :count][np.isnan(made.inputs)] == 0).all()
-    told = seen(bare, Coming(cc_charge_time=2900.0, rest_before_hours=1.0))
-    assert np.isfinite(told.inputs[-1, INPUTS.index("cc time")])
+    np.testing.assert_array_equal(shown[..., count:], np.isnan(made.inputs))
+    assert (shown[..., :count][np.isnan(made.inputs)] == 0).all()
+    told = seen(bare, coming=Coming(cc_charge_time=2900.0, rest_before_hours=1.0))
+    assert np.isfinite(column(told, "cc time")[-1])
     assert column(told, "rest before")[-1] == pytest.approx(np.log(2))
 
 
@@ -188,10 +198,10 @@ def test_a_larger_cell_is_seen_alike() -> None:
     past = cycles(walk())
     coming = fleet.coming_of(past[-1])
     (scaled,) = (fleet.coming_of(it) for it in larger(past[-1:]))
-    one, other = seen(past[:-1], coming), seen(larger(past[:-1]), scaled)
+    one, other = seen(past[:-1], coming=coming), seen(larger(past[:-1]), coming=scaled)
     np.testing.assert_allclose(other.inputs, one.inputs, atol=1e-9)
     np.testing.assert_allclose(other.change, one.change, atol=1e-9)
-    assert np.isfinite(one.inputs[-1]).all()
+    assert np.isfinite(one.inputs[0, -1]).all()
 
 
 @pytest.fixture
@@ -202,42 +212,57 @@ def network() -> FleetNetwork:
     return made
 
 
+def said(network: FleetNetwork, windows: Steps) -> Array:
+    return network.run(fleet.masked(windows))
+
+
 def test_a_window_alone_is_answered_as_beside_longer_ones(network: FleetNetwork) -> None:
-    windows = [seen(cycles(walk(count))) for count in (5, 50, 12)]
-    for it, together in zip(windows, network.run(windows), strict=True):
-        (alone,) = network.run([it])
-        assert len(alone) == len(it.spread)
-        np.testing.assert_allclose(alone, together, atol=1e-6)
+    windows = [cycles(walk(count)) for count in (5, 50, 12)]
+    every = seen(*windows)
+    for row, (it, together) in enumerate(zip(windows, said(network, every), strict=True)):
+        one = seen(it)
+        assert one.count == every.count[row] == len(it)
+        steps = slice(len(it))
+        np.testing.assert_array_equal(one.inputs[0], every.inputs[row, steps])
+        np.testing.assert_array_equal(one.change[0], every.change[row, steps])
+        np.testing.assert_allclose(said(network, one)[0], together[steps], atol=1e-6)
+    assert np.isnan(every.inputs[0, 5:]).all()
+    assert not fleet.masked(every)[0, 5:].any()
 
 
 def test_what_is_said_after_a_cycle_knows_nothing_of_later_ones(network: FleetNetwork) -> None:
     past = cycles(walk())
     foreknown = vars(Coming()).keys() - {"avg_current_load", "ambient_temperature"}
-    (said,) = network.run([seen(past)])
+    (usual,) = said(network, seen(past))
     for end in (5, 12, 20):
         # of the next cycle stays what is known when it begins
         others = larger(past[end:], 1.05)
         others[0] |= {name: past[end][name] for name in foreknown}
         others = [it | {"max_temperature": 60.0, "avg_voltage_load": 3.0} for it in others]
-        (other,) = network.run([seen([*past[:end], *others])])
-        np.testing.assert_allclose(said[:end], other[:end], atol=1e-6)
-        assert np.abs(said[end:] - other[end:]).max() > 1e-3
+        (other,) = said(network, seen([*past[:end], *others]))
+        np.testing.assert_allclose(usual[:end], other[:end], atol=1e-6)
+        assert np.abs(usual[end:] - other[end:]).max() > 1e-3
+
+
+def gate(told: Array, came: Array, pull: float, share: float) -> float:
+    made = Said((told @ came)[None], (told @ told)[None], told[-1:])
+    return float(made.gate(pull, share)[0])
 
 
 def test_the_gate_opens_as_far_as_the_network_was_right() -> None:
-    said = np.array([1.0, -2.0, 0.5, 1.5] * 5)
+    told = np.array([1.0, -2.0, 0.5, 1.5] * 5)
     none = np.zeros(0)
-    assert gate_of(none, none, 10, 0.6) == pytest.approx(0.6)  # no past: the share of others
-    assert gate_of(said, 0.6 * said, 10, 0.6) == pytest.approx(0.6)
-    right, wrong = gate_of(said, said, 10, 0.6), gate_of(said, -0.1 * said, 10, 0.6)
+    assert gate(none, none, 10, 0.6) == pytest.approx(0.6)  # no past: the share of others
+    assert gate(told, 0.6 * told, 10, 0.6) == pytest.approx(0.6)
+    right, wrong = gate(told, told, 10, 0.6), gate(told, -0.1 * told, 10, 0.6)
     assert 0.8 < right < 1
     assert 0 < wrong < 0.2
-    assert gate_of(said, -9 * said, 10, 0.6) == 0
-    assert gate_of(said, 9 * said, 10, 0.6) == 1
+    assert gate(told, -9 * told, 10, 0.6) == 0
+    assert gate(told, 9 * told, 10, 0.6) == 1
     noise = np.random.default_rng(0)
     for _ in range(100):
-        said, came = noise.normal(0, 9, (2, 20))
-        assert 0 <= gate_of(said, came, 5, 1) <= 1
+        told, came = noise.normal(0, 9, (2, 20))
+        assert 0 <= gate(told, came, 5, 1) <= 1
 
 
 def test_the_gate_follows_the_last_20_changes_and_waits_for_3_cycles(network: FleetNetwork) -> None:
@@ -245,16 +270,19 @@ def test_the_gate_follows_the_last_20_changes_and_waits_for_3_cycles(network: Fl
     made = seen(cycles(walk(40)))
     output = np.nan_to_num(made.change, nan=2.0)  # always right; 2 spreads are to come
     change, errors = network.gated(made, output)
-    said, came = fleet_network.past(made, output)
-    assert len(errors) == len(said) == 20
-    np.testing.assert_array_equal(came, made.change[-21:-1])
+    told, came = fleet_network.past(made, output)
+    assert errors.shape == told.shape == (1, 20)
+    np.testing.assert_array_equal(came, made.change[:, -21:-1])
     assert 1.2 < change < 2
-    old = np.append(-output[:19], output[19:])  # wrong, but long ago
+    old = np.append(-output[:, :19], output[:, 19:], axis=1)  # wrong, but long ago
     assert network.gated(made, old)[0] == change
     assert network.gated(made, -output)[0] == 0
     young = seen(cycles(FADING[:2]))
-    assert network.gated(young, np.full(2, 9.0))[0] == 0
-    assert network.gated(seen(cycles(FADING)), np.full(3, 9.0))[0] == pytest.approx(0.6 * 9)
+    change, errors = network.gated(young, np.full((1, 2), 9.0))
+    assert change == 0
+    assert np.isnan(errors).all()
+    grown = network.gated(seen(cycles(FADING)), np.full((1, 3), 9.0))
+    assert grown[0] == pytest.approx(0.6 * 9)
 
 
 def levels() -> Levels:
@@ -332,7 +360,7 @@ def model(simulated_template: str, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def past(simulated: str, sql: connection) -> Cycles:
     """The 60 cycles of S0003, which no network learned from."""
-    return data.histories(sql, ["S0003"])["S0003"]
+    return [*data.histories(sql, ["S0003"])["S0003"]]
 
 
 def without(window: Cycles, *names: str) -> Cycles:
@@ -424,7 +452,7 @@ def test_another_operating_point_is_answered_by_other_cells(
 def test_a_walk_is_never_taken_for_health(
     model: forecast.Model, simulated: str, sql: connection
 ) -> None:
-    walked = data.histories(sql, ["SRW1"])["SRW1"]
+    walked: Cycles = [*data.histories(sql, ["SRW1"])["SRW1"]]
     truths = [it["soh_target"] for it in walked]
     assert 0 < sum(it is not None for it in truths) < len(truths) / 3
     made = forecast.backtest(model, walked)
@@ -510,16 +538,16 @@ def test_who_is_learned_from(
     simulated: str, sql: connection, capsys: pytest.CaptureFixture[str]
 ) -> None:
     everyone = replace(FLEET, train=("all",))
-    assert train.chosen(sql, everyone, None, []).train[:3] == THREE  # never a test battery
-    assert train.chosen(sql, everyone, None, ["S0002"]).train[:2] == ("S0001", "S0004")
+    assert train.chosen(sql, everyone, None, [])[0].train[:3] == THREE  # never a test battery
+    assert train.chosen(sql, everyone, None, ["S0002"])[0].train[:2] == ("S0001", "S0004")
     groups = ["S0004", "S0001", "S0003"]  # each simulated cell is a group of its own
-    assert train.chosen(sql, FLEET, groups, []).train == ("S0001", "S0004")
-    assert train.chosen(sql, FLEET, None, ["S0001"]).train == ("S0002", "S0004")
+    assert train.chosen(sql, FLEET, groups, [])[0].train == ("S0001", "S0004")
+    assert train.chosen(sql, FLEET, None, ["S0001"])[0].train == ("S0002", "S0004")
     with pytest.raises(ModelError, match="--exclude: there is no battery S9"):
         train.chosen(sql, everyone, None, ["S9"])
     # a battery that cannot be learned from is named
     sql.cursor().execute("update cycle_series set soh_target = null where battery_id = 'S0002'")
-    assert "S0002" not in train.chosen(sql, everyone, None, []).train
+    assert "S0002" not in train.chosen(sql, everyone, None, [])[0].train
     assert "not learned from: S0002 has too few cycles" in capsys.readouterr().out
 
 

@@ -15,14 +15,16 @@ from model.data import ModelError, Windows
 from model.fade import Course, Fade
 from model.familiarity import Familiarity
 from model.intervals import Interval, conformal
-from tests.conftest import run
+from tests.conftest import rows, run
 from tests.test_trajectories import every_cycle
 
 
 def history(opened: connection, battery_id: str) -> list[dict[str, Any]]:
     """Return a battery's cycles as a service has them: features, and soh_target."""
-    found = data.rows(opened, [battery_id])[battery_id]
-    return [{**features, "soh_target": soh} for _, _, features, soh, _ in found]
+    query = (
+        "select features, soh_target from cycle_series where battery_id = %s order by cycle_index"
+    )
+    return [{**features, "soh_target": soh} for features, soh in rows(opened, query, battery_id)]
 
 
 def series(generator: np.random.Generator) -> data.Series:
@@ -317,7 +319,9 @@ def test_persistence_and_drift_are_what_they_say(simulated: str, sql: connection
 
 def test_scores_by_hand() -> None:
     windows = Windows(
-        inputs=np.zeros((4, 1, 5)),
+        cycles=np.zeros((4, 5)),
+        first=np.arange(4),
+        length=1,
         target=np.array([0.8, 0.79, 0.82, 0.81]),
         last_soh=np.array([0.81, 0.8, 0.79, 0.82]),
         cycle_index=np.arange(4),

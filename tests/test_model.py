@@ -70,7 +70,7 @@ def test_shuffling_the_future_changes_no_window_before_it() -> None:
     shuffled = replace(
         full,
         cycles=[
-            full.cycles[it] | {name: full.cycles[at][name] for name in rests}
+            {**full.cycles[it]} | {name: full.cycles[at][name] for name in rests}
             for at, it in enumerate(order)
         ],
     )

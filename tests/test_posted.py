@@ -54,11 +54,11 @@ def fleet_model(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE_URL", nasa_template)
         with closing(database.connect()) as server:
-            chosen = train.chosen(
+            chosen, series = train.chosen(
                 server, Config(train=("all",), features=("fleet",), epochs=2), None, []
             )
         assert len(chosen.train) == 17
-        train.run(chosen, folder)
+        train.run(chosen, folder, train=series)
     return folder / "model.pth"
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from model import data, evaluate_trajectories
-from model.data import Array, ModelError, Series
+from model.columns import Array
+from model.data import ModelError, Series
 from model.fade import END_OF_LIFE_SOH, Course, Fade
 from tests.conftest import run
 
