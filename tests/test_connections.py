@@ -286,9 +286,7 @@ def test_two_schemas_do_not_see_each_other(simulated: str, sql: connection) -> N
         sql.cursor().execute("reset role")
     missing = run("python", "-m", "model.train", DBT_SCHEMA="team_c")
     assert "there is no cycle_series" in missing.stderr
-    written = rows(
-        sql, "select distinct schemaname from pg_tables where tablename = 'battery_due'"
-    )
+    written = rows(sql, "select distinct schemaname from pg_tables where tablename = 'battery_due'")
     assert set(written) == {("public_intermediate",), ("team_b_intermediate",)}
 
 

@@ -2,15 +2,14 @@
 
 Windows per second of the trainer against bare forward and backward passes over the same batches,
 cut beforehand; memory with a few and with ten times as many windows; and reading cycles as numbers
-against parsing the features of each. Ratios are of times taken in one run on one machine.
+against parsing the features of each.
 """
 
 import os
 import resource
 import statistics
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from multiprocessing import get_context
@@ -30,6 +29,7 @@ from model.data import Series
 from model.fleet_network import FleetNetwork
 from model.network import Network
 from model.stream import FixedCut, Work
+from tests.benchmarks.figures import Figure, told
 from tests.conftest import Server
 
 ROUNDS, EPOCHS = 3, 3
@@ -76,7 +76,7 @@ def bare(network: nn.Module, batches: list[tuple[Tensor, ...]], loss_of: Any) ->
     return time.perf_counter() - began
 
 
-def speed(name: str, workers: int, kept: int = fleet_cut.KEPT) -> dict[str, Any]:
+def speed(name: str, workers: int, kept: int = fleet_cut.KEPT) -> Figure:
     """Windows per second of training, and of the passes alone.
 
     The fleet network's windows are cut once where there are no more than `kept`.
@@ -104,11 +104,12 @@ def speed(name: str, workers: int, kept: int = fleet_cut.KEPT) -> dict[str, Any]
         began = time.perf_counter()
         train()
         ours.append(time.perf_counter() - began)
-    ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
     ours_rate, bare_rate = (EPOCHS * len(cut) / statistics.median(it) for it in (ours, theirs))
-    when = "" if kept or name != "fleet" else " cut when asked for,"
-    label = f"training {name},{when} {workers} workers, windows/s"
-    return row(label, ours_rate, bare_rate, ratio, 0.85)
+    when = "" if kept or name != "fleet" else f", windows cut when asked for by {workers} workers"
+    return Figure(
+        f"training {name}{when}", ours_rate, bare_rate, "windows/s",
+        "forward and backward on the same batches", at_least=0.85,
+    )  # fmt: skip
 
 
 def _of_the_known(output: Tensor, change: Tensor) -> Tensor:
@@ -134,20 +135,21 @@ def peak(name: str, count: int) -> tuple[int, float]:
     return windows, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def memory(name: str) -> dict[str, Any]:
+def memory(name: str) -> Figure:
     """Bytes that each window more takes, and that it would take if it were cut and kept."""
     found = []
     for count in (FEW, MANY):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             found.append(pool.submit(peak, name, count).result())
     (few, low), (many, high) = found
-    print(f"{name}: {low / 1e6:.0f} MB with {few} windows, {high / 1e6:.0f} MB with {many}")
     inputs = 2 * 17 if name == "fleet" else 5
-    ours, kept = (high - low) / (many - few), 50 * inputs * 4
-    return row(f"memory {name}, bytes per window", ours, kept, ours / kept, 1.0)
+    return Figure(
+        f"memory of a window more, {name}, {few} to {many}", (high - low) / (many - few),
+        50 * inputs * 4, "bytes", "the window cut and kept", at_most=1,
+    )  # fmt: skip
 
 
-def reading() -> dict[str, Any]:
+def reading() -> Figure:
     """Seconds to read cycles as numbers, and by parsing the features of each."""
     server = Server()
     url = server.create()
@@ -166,9 +168,10 @@ def reading() -> dict[str, Any]:
             np.testing.assert_array_equal(whole, parsed)
     finally:
         server.drop(url)
-    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-    label = f"reading {len(parsed)} cycles, s"
-    return row(label, statistics.median(ours), statistics.median(theirs), ratio, 0.5)
+    return Figure(
+        f"reading {len(parsed):,} cycles", statistics.median(ours), statistics.median(theirs), "s",
+        "an object per cycle", at_most=0.5,
+    )  # fmt: skip
 
 
 def fill(opened: connection) -> list[str]:
@@ -196,29 +199,16 @@ def parse(opened: connection) -> Any:
         return measured([features for (features,) in cursor.fetchall()], data.KNOWN)
 
 
-def row(name: str, ours: float, alternative: float, ratio: float, bar: float) -> dict[str, Any]:
-    return {"name": name, "ours": ours, "alternative": alternative, "ratio": ratio, "bar": bar}
-
-
-def measure() -> list[dict[str, Any]]:
-    """Return what was measured: ours, the alternative, their ratio and the bar for it."""
+def measure() -> Iterator[Figure]:
+    """Train each network, by turns with the passes alone; then memory, and reading."""
     torch.set_num_threads(1)
-    found = [speed("spec", 0), speed("extended", 0), speed("fleet", 0), speed("fleet", 0, kept=0)]
-    if (os.cpu_count() or 1) > 1:
-        found.append(speed("fleet", 1, kept=0))
-    return [*found, memory("spec"), memory("fleet"), reading()]
-
-
-def main() -> int:
-    rows = measure()
-    print(f"{'':<56}{'ours':>12}{'alternative':>13}{'ratio':>8}{'bar':>7}")
-    for it in rows:
-        print(
-            f"{it['name']:<56}{it['ours']:>12.4g}{it['alternative']:>13.4g}"
-            f"{it['ratio']:>8.2f}{it['bar']:>7.2f}"
-        )
-    return 0
+    for name in ("spec", "extended", "fleet"):
+        yield speed(name, 0)
+    for workers in range(min(2, os.cpu_count() or 1)):
+        yield speed("fleet", workers, kept=0)
+    yield from map(memory, ("spec", "fleet"))
+    yield reading()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    told(measure())
