@@ -194,7 +194,7 @@ def _features(config: Config) -> dict[str, str]:
 
 def _tell(card: dict[str, Any]) -> None:
     if card["simulated"]:
-        print(f"SIMULATED cells, not measurements: {', '.join(card['simulated'])}")
+        print(f"SIMULATED cells, not measurements: {data.listed(card['simulated'])}")
     print(scores.table(card["test"]))
 
 
