@@ -33,6 +33,9 @@ ALERTS = (ROOT / "tests" / "alerts.sql").read_text(encoding="utf-8")
 NASA = Path(os.environ["BATTERY_DATA"]).resolve() if os.environ.get("BATTERY_DATA") else None
 
 
+PATIENCE_S = 600.0  # with a command; a benchmark may have more
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if NASA is None:
         skip = pytest.mark.skip(reason="BATTERY_DATA does not name a folder with NASA's files")
@@ -53,7 +56,7 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "PWD": str(ROOT), **environment},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=PATIENCE_S,
     )
 
 

@@ -20,6 +20,7 @@ import psycopg2
 
 from loader import contract, simulate_fleet, staging
 from loader.battery import Battery
+from tests import conftest
 from tests.benchmarks.features import dbt_seconds
 from tests.benchmarks.figures import Figure, told
 from tests.conftest import Server, run, serving
@@ -108,6 +109,7 @@ def _parts(cell: Battery) -> Iterator[Battery]:
 
 def measure(sizes: Sequence[int] = (FEW, MANY), cycles: int = CYCLES) -> Iterator[Figure]:
     """Fill a database per size, and compare what the same costs in each, by turns."""
+    conftest.PATIENCE_S += max(sizes)
     server = Server()
     model = os.environ.get("MODEL_PATH", "artifacts/model.pth")
     with ExitStack() as stack:
