@@ -31,8 +31,6 @@ from model.config import Config
 ROOT = Path(__file__).parents[1]
 ALERTS = (ROOT / "tests" / "alerts.sql").read_text(encoding="utf-8")
 NASA = Path(os.environ["BATTERY_DATA"]).resolve() if os.environ.get("BATTERY_DATA") else None
-
-
 PATIENCE_S = 600.0  # with a command; a benchmark may have more
 
 

@@ -154,7 +154,7 @@
     {% set is_full = config.get("full_refresh") or flags.FULL_REFRESH %}
     {% if not is_full and execute and config.get("materialized") == "incremental" %}
         {% set built = run_query(
-            "select from " ~ bookkeeping("built_model") ~ " where model = '" ~ this.identifier
+            "select project from " ~ bookkeeping("built_model") ~ " where model = '" ~ this.identifier
             ~ "' and project = '" ~ project_checksum() ~ "'"
         ) %}
         {% set is_full = built.rows | length == 0 %}
