@@ -69,6 +69,8 @@ def test_every_snippet_of_the_docs_runs(
             duckdb.sql("install postgres")
         except duckdb.Error:
             pytest.skip("DuckDB's extension cannot be downloaded")
+    if "citus" in text or "distributed: true" in text:
+        pytest.skip("it takes a cluster: tests/test_citus.py goes that way")
     folder = checkout(tmp_path / "checkout")
     runner = {
         "sh": ["bash", "-euo", "pipefail", "-c", text],

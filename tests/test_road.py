@@ -168,7 +168,7 @@ def _heed_ctrl_c() -> None:
         (
             ("loader.simulate", "cells"),
             "S0001.mat",
-            "interrupted: the files that were named are whole",
+            "interrupted: files that were named, and cells in staging, are whole",
         ),
         (
             ("model.train", "--train", "S0001", "S0002", "--test", "S0003", "--epochs", "1500"),
