@@ -18,7 +18,7 @@ from loader.matlab_file import SIMULATED
 from loader.readers.series import TabularRecording
 from loader.staging import Origin
 
-STAGED_BYTES, BUILT_BYTES = 1500, 3600  # of a cycle, in staging and in what dbt makes of it
+STAGED_BYTES, BUILT_BYTES = 1500, 3000  # of a cycle, in staging and in what dbt makes of it
 DISCHARGE_SAMPLES, CHARGE_SAMPLES = 17, 12
 GRID = 300  # states of charge at which a cycle is worked out
 STARTS_UNIX_S = 1_640_995_200.0  # 2022

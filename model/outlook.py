@@ -121,11 +121,11 @@ def read_paces(
     server: connection, battery_ids: Sequence[str]
 ) -> dict[str, dict[int, float | None]]:
     """Read each battery's hours per cycle after each of its cycles."""
-    paces: dict[str, dict[int, float | None]] = {battery_id: {} for battery_id in battery_ids}
+    paces = {}
     with server, server.cursor() as cursor:
-        cursor.execute(PACES, {"battery_ids": list(battery_ids)})
-        for battery_id, cycle_index, hours in cursor.fetchall():
-            paces[battery_id][cycle_index] = hours
+        for battery_id in battery_ids:
+            cursor.execute(PACES, {"battery_id": battery_id})
+            paces[battery_id] = dict(cursor.fetchall())
     return paces
 
 

@@ -1,7 +1,7 @@
--- How fast batteries were cycled by each of their cycles.
+-- How fast a battery was cycled by each of its cycles. Of several at once the planner would read
+-- the whole fleet.
 select
-    battery_id,
     cycle_index,
     hours_per_cycle
 from cycle_pace
-where battery_id = any(%(battery_ids)s)
+where battery_id = %(battery_id)s

@@ -28,7 +28,7 @@ from tests.conftest import Server, run, serving
 FEW, MANY = 100, 1000
 CYCLES = 500
 BAR = 1.3
-ROUNDS = 3
+ROUNDS = 2
 PAGES = {
     "first page of the fleet": "/batteries?limit=50",
     "fleet sorted by state of health": "/batteries?limit=50&sort=last_soh",

@@ -32,7 +32,7 @@ from loader.sources import Source
 from tests.benchmarks.figures import Figure, told
 from tests.conftest import NASA, Server, matlab_file, run
 
-RUNS = 5
+RUNS = 3
 ROWS = 30_000  # as many as to_sql is asked for: it would take minutes for a file
 COPIES = 4  # of B0005 in the CSV and Parquet files: 2.4 million samples
 STAGING = "staging.source_file, staging.aging_recording, staging.aging_impedance,"

@@ -18,8 +18,8 @@ from tests.benchmarks.features import dbt_seconds
 from tests.benchmarks.figures import Figure, told
 from tests.conftest import Server, build, load
 
-FEW, MANY = 50, 5000
-ROUNDS = 5
+FEW, MANY = 50, 3000
+ROUNDS = 3
 
 
 def measure(many: int = MANY) -> Iterator[Figure]:
