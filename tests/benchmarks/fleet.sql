@@ -17,18 +17,19 @@ select
     array(select 0.98 - 0.3 * i / 200.0 - b / 10000.0 from generate_series(1, 200) as i),
     6,
     (
-        select jsonb_agg(features)
-        from (select features from source_cycles order by cycle_index limit 50) as last_cycles
+        select jsonb_agg(features || jsonb_build_object('soh_target', soh_target))
+        from (select * from source_cycles order by cycle_index limit 50) as last_cycles
     )
 from generate_series(1, 1000) as b;
 
 insert into battery_summary (
-    battery_id, layout, battery_group, rated_capacity_ah, cutoff_v, discharges, cycles,
+    battery_id, layout, is_simulated, battery_group, rated_capacity_ah, cutoff_v, discharges, cycles,
     first_soh, last_soh, end_of_life_cycle
 )
 select
     battery_id,
     'aging',
+    true,
     'made for the benchmark',
     2,
     2.7,
