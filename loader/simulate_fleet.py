@@ -83,16 +83,16 @@ def cell(name: str, seed: int, cycles: int) -> Battery:
     has_sensor = rng.random() >= ABSENT_SENSOR
     discharge = _discharges(make, use, rng)
     charge = _charges(make, rated_ah, use, np.concatenate([[0.7], discharge.moved[:-1]]), rng)
-    # a cycle: rest, charge, a few minutes, discharge; an hour more where data were lost
+    # a cycle: rest, charge, a few minutes, discharge
     pause_s = rng.uniform(60.0, 900.0, cycles)
-    spent_s = use.rest_s + charge.time_s[:, -1] + pause_s + discharge.lasts_s
+    spent_s = use.rest_s + charge.lasts_s + pause_s + discharge.lasts_s
     before_s = np.concatenate([[0.0], np.cumsum(spent_s)[:-1]]) + use.rest_s
     origin_s = STARTS_UNIX_S + float(rng.integers(0, 700)) * DAY_S if is_dated else 0.0
     rows: list[TabularRecording] = []
     for index in range(cycles):
         for kind, steps, begins_s in (
             ("charge", charge, before_s[index]),
-            ("discharge", discharge, before_s[index] + charge.time_s[index, -1] + pause_s[index]),
+            ("discharge", discharge, before_s[index] + charge.lasts_s[index] + pause_s[index]),
         ):
             kept = steps.kept[index]
             rows.append(
@@ -206,8 +206,7 @@ def _discharges(make: Make, use: _Use, rng: np.random.Generator) -> _Steps:
     )
     current_a = np.where(on, -use.load_a[:, None] + rng.normal(0.0, 1e-3, at.shape), 0.0)
     kept = np.ones(at.shape, bool)
-    short = np.flatnonzero(rng.random(len(at)) < CUT_SHORT)
-    for row in short:
+    for row in np.flatnonzero(rng.random(len(at)) < CUT_SHORT):
         kept[row, int(rng.integers(5, count - 2)) :] = False
     for row in np.flatnonzero(rng.random(len(at)) < LOST_SAMPLES):
         begin = int(rng.integers(3, count - 8))

@@ -11,7 +11,7 @@ import argparse
 import os
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from statistics import median
@@ -118,7 +118,7 @@ def measure(sizes: Sequence[int] = (FEW, MANY), cycles: int = CYCLES) -> Iterato
             fleets.append(Fleet(server, cells, cycles))
             stack.callback(server.drop, fleets[-1].url)
             fleets[-1].fill()
-            yield from _figures(fleets, ("staging", "features"))
+        yield from _figures(fleets, ("staging", "features"))
         for _ in range(ROUNDS):
             for it in fleets:
                 it.grow()
@@ -133,16 +133,15 @@ def measure(sizes: Sequence[int] = (FEW, MANY), cycles: int = CYCLES) -> Iterato
         yield from _figures(fleets, ("forecast of all",))
 
 
-def _figures(fleets: Sequence[Fleet], names: Sequence[str] | dict[str, str]) -> Iterator[Figure]:
-    """Compare the last fleet with the first; nothing where there is but one."""
+def _figures(fleets: Sequence[Fleet], names: Iterable[str]) -> Iterator[Figure]:
+    """Compare each fleet with the first."""
     for it in fleets[1:]:
         for name in names:
-            if it is fleets[-1] or name not in ("staging", "features"):
-                few, many = (median(fleet.seconds[name]) for fleet in (fleets[0], it))
-                yield Figure(
-                    f"{name}, {it.cells:,} cells", many, few, "s",
-                    f"with {fleets[0].cells}", at_most=BAR, size=it.cells,
-                )  # fmt: skip
+            few, many = (median(fleet.seconds[name]) for fleet in (fleets[0], it))
+            yield Figure(
+                f"{name}, {it.cells:,} cells", many, few, "s",
+                f"with {fleets[0].cells}", at_most=BAR, size=it.cells,
+            )  # fmt: skip
 
 
 if __name__ == "__main__":
