@@ -1,7 +1,7 @@
 """What the service answers of cycles to come."""
 
 from functools import partial
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
@@ -42,26 +42,26 @@ class NextCycle(Verdict):
     capacity_high_ah: float | None = Field(description="Upper end of the 90 % interval")
     features: str = Field(description="Which network answered: spec, extended, fleet or custom")
     reason: str = Field(description="Why this one: the window is like what it learned from, or …")
-    rest_hours: float | None = Field(description="Rest before the predicted cycle, h")
-    rest_source: str | None = Field(description="Where rest_hours comes from")
+    rest_hours: float | None = Field(
+        description="Rest before the predicted cycle that was reckoned with, h"
+    )
+    rest_source: str | None = Field(
+        description="Where rest_hours comes from, or why a rest that was given did not count"
+    )
 
     @classmethod
     def of(cls, prediction: Prediction) -> Self:
-        return cls(
-            predicted_soh=prediction.soh,
-            soh_low=prediction.soh_low,
-            soh_high=prediction.soh_high,
-            soh_source=prediction.soh_source,
-            predicted_capacity_ah=prediction.capacity_ah,
-            capacity_low_ah=prediction.capacity_low_ah,
-            capacity_high_ah=prediction.capacity_high_ah,
-            features=prediction.features,
-            reason=prediction.reason,
-            rest_hours=prediction.rest_hours,
-            rest_source=prediction.rest_source,
-            is_unlike_training=prediction.is_unlike_training,
-            unlike_training=prediction.unlike_training,
-        )
+        return cls(**told(prediction))
+
+
+def told(prediction: Prediction) -> dict[str, Any]:
+    """Return what NextCycle says of a prediction."""
+    return {
+        **prediction._asdict(),
+        "predicted_soh": prediction.soh,
+        "predicted_capacity_ah": prediction.capacity_ah,
+        "is_unlike_training": prediction.is_unlike_training,
+    }
 
 
 class Answer(BaseModel):

@@ -15,7 +15,7 @@ from fastapi_offline import FastAPIOffline
 from api import alerts, batteries, guard, observe, predict, problems
 from api.answers import ModelCard, NetworkCard, Status
 from api.predictor import Predictor
-from api.schemas import asking_for
+from api.schemas import described
 from api.state import TheModel
 from api.store import Store
 from model.forecast import ModelError
@@ -36,13 +36,9 @@ def _described(schema_of: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Say in the OpenAPI schema what the model in use asks for."""
     schema = guard.described(schema_of)
     try:
-        model = app.state.predictor.loaded().model
+        return described(schema, app.state.predictor.loaded().model)
     except (AttributeError, ModelError):  # not started, or without a model
-        return schema
-    needed = model.spec.config
-    if model.fleet:  # which asks for no feature of its own
-        return asking_for(schema, (), (), model.shortest)
-    return asking_for(schema, needed.measured, needed.rests, model.window)
+        return described(schema, None)
 
 
 # Its /docs loads scripts from a package; FastAPI's own from another host.

@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from api import problems
-from api.forecasts import BatchAnswer, NextCycle, WindowAnswer
+from api import problems, reading
+from api.forecasts import BatchAnswer, NextCycle, WindowAnswer, told
 from api.problems import FieldError
-from api.schemas import EXAMPLE_WINDOW, Hours, Posted
+from api.schemas import CSV, EXAMPLE_WINDOW, JSON, ONE_WINDOW, PARQUET, WINDOWS, Hours, body
 from api.state import TheModel
 from model.forecast import Coming, Prediction, WindowError
 
@@ -30,7 +30,7 @@ RatedCapacity = Annotated[
 Amount = Annotated[float | None, Query(ge=0, le=1e6, allow_inf_nan=False)]
 
 
-def coming(
+async def coming(
     load_a: Annotated[
         float | None,
         Query(gt=0, le=1e4, allow_inf_nan=False, description="Load of the predicted cycle, A"),
@@ -59,15 +59,22 @@ def coming(
 TheComing = Annotated[Coming, Depends(coming)]
 
 
-@router.post("/predict")
+async def _whole(request: Request) -> bytes:
+    return await request.body()
+
+
+@router.post(
+    "/predict",
+    response_model=WindowAnswer,
+    openapi_extra=body(ONE_WINDOW, EXAMPLE_WINDOW, CSV, PARQUET),
+)
 async def predict(
-    cycles: Annotated[Posted, Body(openapi_examples={"window": {"value": EXAMPLE_WINDOW}})],
     request: Request,
     rest_hours: RestHours = None,
     rated_capacity_ah: RatedCapacity = None,
     *,
     coming: TheComing,
-) -> WindowAnswer:
+) -> Response:
     """Predict capacity and state of health of the cycle after the posted ones, oldest first.
 
     As many cycles as `GET /model` calls window make one, 50 by default; of more the last count.
@@ -75,38 +82,41 @@ async def predict(
     the other networks learned from.
     With neither `soh_target` in the cycles nor `rated_capacity_ah`, SOH is told only of cells like
     the training cells. What no number can be told of is refused, with what to send.
+
+    JSON is a list of cycles or an object of columns. A table of cycles, CSV or Parquet, may be
+    what this service or SQL gives of a battery.
     """
+    cycles = reading.window(await request.body(), request.headers.get("content-type"))
     loaded, prediction = await request.app.state.predictor.predict(
         cycles, rest_hours, rated_capacity_ah, coming
     )
-    return WindowAnswer(
-        **vars(NextCycle.of(prediction)),
+    answer = WindowAnswer(
+        **told(prediction),
         **loaded.origin(),
         cycles_posted=len(cycles),
         cycles_used=min(len(cycles), loaded.model.window),
     )
+    return Response(answer.model_dump_json(), media_type=JSON)
 
 
-@router.post("/predict/batch")
+@router.post(
+    "/predict/batch",
+    response_model=BatchAnswer,
+    openapi_extra=body(WINDOWS, [EXAMPLE_WINDOW] * 2),
+)
 def predict_batch(
-    windows: Annotated[
-        list[Posted],
-        Body(
-            min_length=1,
-            max_length=1000,
-            openapi_examples={"two windows": {"value": [EXAMPLE_WINDOW] * 2}},
-        ),
-    ],
+    sent: Annotated[bytes, Depends(_whole)],
     loaded: TheModel,
     rest_hours: RestHours = None,
     rated_capacity_ah: RatedCapacity = None,
     *,
     coming: TheComing,
-) -> BatchAnswer:
-    """Predict the cycle after each of up to 1,000 windows, in one forward pass.
+) -> Response:
+    """Predict the cycle after each of up to 1,000 windows, in one pass.
 
     Rest, rated capacity and what is known of the coming cycle are those of all of them.
     """
+    windows = reading.windows(sent)
     loaded.check(windows)
     answers = loaded.answers(
         windows,
@@ -121,7 +131,8 @@ def predict_batch(
     ]
     if refused:
         raise problems.refusal(refused)
-    return BatchAnswer(
+    made = BatchAnswer(
         **loaded.origin(),
         predictions=[NextCycle.of(it) for it in answers if isinstance(it, Prediction)],
     )
+    return Response(made.model_dump_json(), media_type=JSON)

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from model import forecast
+from model import columns, forecast
+from model.columns import Columns
 from model.forecast import (
     Answer,
     Coming,
     Course,
+    Cycle,
     Model,
     ModelError,
     Prediction,
@@ -27,7 +29,6 @@ from model.forecast import (
 # One core per worker: on so small a network more threads cost more than they give.
 torch.set_num_threads(1)
 
-Window = Sequence[Mapping[str, Any]]
 TELLING = ("discharge_capacity", "avg_current_load", "soh_target")  # one tells of the health
 NextSoh = tuple[float, float, float]
 KEPT_TRAJECTORIES = 4096
@@ -52,7 +53,7 @@ class Loaded:
     def trajectory(
         self,
         battery: Mapping[str, Any],
-        cycles: Window,
+        cycles: Sequence[Cycle],
         horizon: int,
         next_cycle: Prediction | None,
     ) -> Trajectory:
@@ -73,7 +74,7 @@ class Loaded:
 
     def answers(
         self,
-        windows: Sequence[Window],
+        windows: Sequence[Sequence[Cycle]],
         rest_hours: Sequence[float | None] | None = None,
         rated_capacity_ah: Sequence[float | None] | None = None,
         coming: Sequence[Coming] | None = None,
@@ -81,14 +82,13 @@ class Loaded:
         """Answer the cycle after each window, in one forward pass, or say what to send instead."""
         return forecast.answers(self.model, windows, rest_hours, rated_capacity_ah, coming)
 
-    def check(self, windows: Sequence[Window], first: int | None = 1) -> None:
+    def check(self, windows: Sequence[Columns], first: int | None = 1) -> None:
         """Raise TooFewCyclesError for a window that is shorter than any network's.
 
         And LackingFeaturesError where a cycle lacks a feature that the model needs, and the fleet
         network cannot do without it either. Windows are numbered from `first`, None for the only
         one.
         """
-        config = self.model.spec.config
         for at, window in enumerate(windows):
             number = None if first is None else first + at
             if len(window) < self.model.shortest:
@@ -96,22 +96,32 @@ class Loaded:
                 raise TooFewCyclesError(
                     f"{where}{len(window)} cycles, the model needs {self.model.shortest}"
                 )
-            if self.model.fleet and all(any(map(cycle.get, TELLING)) for cycle in window):
+            if self.model.fleet and _tells(window):
                 continue
-            faults = [
-                (number, place, name)
-                for place, cycle in enumerate(window, start=1)
-                for name in config.inputs
-                # a rest may be null: nothing was recorded
-                if cycle.get(name) is None and not (name in config.rests and name in cycle)
-            ]
-            if faults:
+            if faults := [(number, *it) for it in self._lacking(window)]:
                 raise LackingFeaturesError(faults)
+
+    def _lacking(self, window: Columns) -> list[tuple[int, str]]:
+        """Cycles, from 1, that lack what the network for windows of one length needs."""
+        config = self.model.spec.config
+        faults = []
+        for order, name in enumerate(config.inputs):
+            # a rest may be null: nothing was recorded
+            if not (name in config.rests and name in window.names):
+                absent = np.flatnonzero(np.isnan(window.column(name))).tolist()
+                faults += [(at + 1, order, name) for at in absent]
+        return [(cycle, name) for cycle, _, name in sorted(faults)]
+
+
+def _tells(window: Columns) -> bool:
+    """Whether each cycle tells of the cell's health."""
+    told = np.nan_to_num(columns.measured(window, TELLING))
+    return bool(told.any(axis=1).all())
 
 
 @dataclass
 class _Waiting:
-    window: Window
+    window: Columns
     rest_hours: float | None
     rated_capacity_ah: float | None
     coming: Coming
@@ -151,7 +161,7 @@ class Predictor:
 
     async def predict(
         self,
-        window: Window,
+        window: Columns,
         rest_hours: float | None = None,
         rated_capacity_ah: float | None = None,
         coming: Coming | None = None,

@@ -1,13 +1,16 @@
 """What is posted to the service: cycles, with the bounds that no cell leaves."""
 
-from collections.abc import Sequence
 from copy import deepcopy
 from typing import Annotated, Any, NotRequired
 
-from pydantic import ConfigDict, Field, with_config
+import numpy as np
+from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
+from model.forecast import Model
+
 WINDOW = 50
+JSON, CSV, PARQUET = "application/json", "text/csv", "application/vnd.apache.parquet"
 Hours = Annotated[float, Field(ge=0, le=1e5, allow_inf_nan=False)]
 
 
@@ -126,25 +129,84 @@ EXAMPLE_WINDOW = [EXAMPLE_CYCLE] * WINDOW
 
 # How many a window needs is the model's to say.
 Posted = Annotated[list[Cycle], Field(min_length=1, max_length=1000)]
+PostedBatch = Annotated[list[Posted], Field(min_length=1, max_length=1000)]
 
 
-def asking_for(
-    schema: dict[str, Any], measured: Sequence[str], rests: Sequence[str], window: int
-) -> dict[str, Any]:
-    """Return the OpenAPI schema with what a model needs: of how many cycles, a rest may be null."""
+def _bounds() -> dict[str, tuple[float, float]]:
+    """Least and greatest value of each feature, as Cycle declares them."""
+    found = {}
+    for name, field in TypeAdapter(Cycle).json_schema()["properties"].items():
+        (number,) = (it for it in field["anyOf"] if it["type"] == "number")
+        above = np.nextafter(number.get("exclusiveMinimum", 0), np.inf)
+        found[name] = (float(number.get("minimum", above)), float(number["maximum"]))
+    return found
+
+
+BOUNDS = _bounds()
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def body(schema: dict[str, Any], example: Any, *tables: str) -> dict[str, Any]:
+    """Declare what a route reads by itself: JSON like the example, or tables of such types."""
+    content: dict[str, Any] = {it: {"schema": {"type": "string"}} for it in tables}
+    content[JSON] = {"schema": schema, "examples": {"example": {"value": example}}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+ONE_WINDOW = _ref("Window")
+WINDOWS = {"type": "array", "items": ONE_WINDOW, "minItems": 1, "maxItems": 1000}
+
+
+def described(schema: dict[str, Any], model: Model | None) -> dict[str, Any]:
+    """Put into the OpenAPI schema what a window is, and what of it a model needs, if there is one.
+
+    That is so many cycles and features, of which a rest may be null. A fleet network asks for no
+    feature of its own.
+    """
     asked = deepcopy(schema)
-    for path in ("/predict", "/predict/batch"):
-        body = asked["paths"][path]["post"]["requestBody"]["content"]["application/json"]
-        one = body["schema"] if path == "/predict" else body["schema"]["items"]
-        one["minItems"] = window
-        for example in body["examples"].values():
-            example["value"] = _of_length(example["value"], window)
-    cycle = asked["components"]["schemas"]["Cycle"]
-    cycle["required"] = [*measured, *rests]
-    for name in measured:
-        field = cycle["properties"][name]
-        (number,) = (it for it in field.pop("anyOf") if it["type"] == "number")
-        field |= number
+    config = model.spec.config if model and not model.fleet else None
+    measured, rests = (config.measured, config.rests) if config else ((), ())
+    shortest = model.shortest if model else 1
+    cycle = TypeAdapter(Cycle).json_schema()
+    names = [*measured, *rests]
+    columns: dict[str, Any] = {
+        "type": "object",
+        "title": "Columns",
+        "description": "A window by feature: the values of all its cycles, oldest first",
+        "additionalProperties": False,
+        "minProperties": 1,
+        "required": names,
+        "properties": {},
+    }
+    for name, field in cycle["properties"].items():
+        kinds = [it for it in field.pop("anyOf") if it["type"] == "number" or name not in measured]
+        about = {key: field.pop(key) for key in ("title", "description") if key in field}
+        one = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+        field |= one | about
+        columns["properties"][name] = {
+            "type": "array", "items": one, "minItems": shortest, "maxItems": 1000, **about,
+        }  # fmt: skip
+    cycles = {
+        "type": "array",
+        "title": "Cycles",
+        "description": "A window by cycle, oldest first",
+        "items": _ref("Cycle"),
+        "minItems": shortest,
+        "maxItems": 1000,
+    }
+    asked["components"]["schemas"] |= {
+        "Cycle": cycle | {"required": names},
+        "Cycles": cycles,
+        "Columns": columns,
+        "Window": {"anyOf": [_ref("Cycles"), _ref("Columns")], "title": "Window"},
+    }
+    for operations in asked["paths"].values():
+        content = operations.get("post", {}).get("requestBody", {}).get("content", {})
+        for example in content.get(JSON, {}).get("examples", {}).values():
+            example["value"] = _of_length(example["value"], model.window if model else WINDOW)
     return asked
 
 

@@ -29,17 +29,17 @@ def test(made: Trained, series: Series) -> Tested:
         predicted = made.network.run(windows.inputs, windows.last_soh)
         return Tested(windows.cycle_index, predicted, windows.target, windows.last_soh)
     assert isinstance(made, FleetForecaster)
-    widths = range(fleet.SHORTEST, made.config.window + 1)
-    asked = window_fleet.cut(made, series.cycles, widths, fleet.Coming(), None, None)[:-1]
+    answers = answer(window_fleet.past(made, series, made.config.window))
     said = np.array(
-        [it.soh if isinstance(it, Prediction) else None for it in answer(asked)], dtype=np.float64
+        [it.soh if isinstance(it, Prediction) else None for it in answers], dtype=np.float64
     )
-    target, last = series.soh[widths[0] :], last_known(series.soh)[widths[0] - 1 : -1]
+    first = fleet.SHORTEST
+    target, last = series.soh[first:], last_known(series.soh)[first - 1 : -1]
     known = np.isfinite(said) & np.isfinite(target)
     if not known.any():
         raise TooFewCyclesError(
-            f"{series.battery_id} has too few cycles: {len(series.soh)}; {widths[0]} and the cycle "
+            f"{series.battery_id} has too few cycles: {len(series.soh)}; {first} and the cycle "
             "after them are needed, with ground truth"
         )
-    number = series.cycle_index[widths[0] :]
+    number = series.cycle_index[first:]
     return Tested(number[known], said[known], target[known], last[known])

@@ -1,12 +1,15 @@
 """Cycles as columns of numbers, without an object for each of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, overload
+from dataclasses import fields, replace
+from itertools import chain
+from typing import Any, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Cycle = Mapping[str, Any]
 
 
 class Columns(Sequence[Mapping[str, float | None]]):
@@ -42,7 +45,26 @@ class Columns(Sequence[Mapping[str, float | None]]):
         return self.values[:, self.names.index(name)]
 
 
-def measured(cycles: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Array:
+class Rows:
+    """A dataclass of arrays that have a row for each of the same things."""
+
+    def take(self, rows: Sequence[int] | NDArray[np.bool_]) -> Self:
+        """Return some of the rows, in their order."""
+        arrays = {it.name: getattr(self, it.name) for it in fields(self)}  # type: ignore[arg-type]
+        return replace(  # type: ignore[type-var]
+            self, **{name: it[rows] for name, it in arrays.items() if isinstance(it, np.ndarray)}
+        )
+
+
+def of(cycles: Sequence[Cycle]) -> Columns:
+    """Return cycles as columns: of all that any of them names."""
+    if isinstance(cycles, Columns):
+        return cycles
+    names = tuple(dict.fromkeys(chain.from_iterable(cycles)))
+    return Columns(names, measured(cycles, names))
+
+
+def measured(cycles: Sequence[Cycle], names: Sequence[str]) -> Array:
     """Return the features named, [cycles, names]; NaN where one is lacking."""
     if isinstance(cycles, Columns):
         if not names:
@@ -53,14 +75,28 @@ def measured(cycles: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Array
     ).reshape(len(cycles), len(names))
 
 
-def column(cycles: Sequence[Mapping[str, Any]], name: str) -> Array:
+def column(cycles: Sequence[Cycle], name: str) -> Array:
     """Return one feature, [cycles]; NaN where it is lacking."""
     if isinstance(cycles, Columns):
         return cycles.column(name)
     return measured(cycles, [name])[:, 0]
 
 
-def last_known(soh: Array) -> Array:
-    """Carry the last finite value forward, [cycles] to [cycles]; NaN until there is one."""
-    at = np.maximum.accumulate(np.where(np.isfinite(soh), np.arange(len(soh)), -1))
-    return np.where(at >= 0, soh[at], np.nan)
+def last_known(values: Array) -> Array:
+    """Carry the last finite value forward, [… cycles] alike; NaN until there is one."""
+    known = np.where(np.isfinite(values), np.arange(values.shape[-1]), -1)
+    at = np.maximum.accumulate(known, axis=-1)
+    carried = np.take_along_axis(values, np.maximum(at, 0), axis=-1)
+    return np.where(at >= 0, carried, np.nan)
+
+
+def median(values: Array) -> Array:
+    """Median of what is known of each row [… cycles]; NaN where nothing is."""
+    ordered = np.sort(values, axis=-1)  # NaN last
+    if np.isfinite(ordered[..., -1]).all():
+        half = values.shape[-1] // 2
+        return 0.5 * (ordered[..., half] + ordered[..., -1 - half])
+    count = np.isfinite(values).sum(axis=-1)[..., None]
+    middle = np.concatenate([np.maximum((count - 1) // 2, 0), count // 2], axis=-1)
+    found: Array = np.take_along_axis(ordered, middle, axis=-1).mean(axis=-1)
+    return found

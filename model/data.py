@@ -67,7 +67,7 @@ class Series:
     @property
     def rests(self) -> Array:
         """config.RESTS before each cycle, [cycles, 2], hours; 0 where not known."""
-        return rests.parts(self.cycles)
+        return rests.parts(measured(self.cycles, rests.NAMES))
 
     @property
     def time_s(self) -> Array:

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from model import baselines, data, fit_window, scores, window_fixed
+from model import baselines, data, fit_window, scores
+from model.asked import after_each
 from model.columns import Array
 from model.config import Config
 from model.data import Series, Windows
 from model.model_file import Forecaster
+from model.window_fixed import FixedWindows
 
 
 def measure(
@@ -60,5 +62,7 @@ def _interval(
 
 def _unlike(forecaster: Forecaster, test: Series) -> float:
     """Share of a battery's windows that are unlike training."""
-    cuts = window_fixed.cut(forecaster, test.cycles, forecaster.config.window, None, None)
-    return float(np.mean([bool(it.unlike_training()) for it in cuts]))
+    window = forecaster.config.window
+    windows = FixedWindows(forecaster, after_each(test.cycles, window, window))
+    unlike, _ = windows.verdicts()
+    return float(np.mean([bool(names) for names in unlike]))

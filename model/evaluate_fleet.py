@@ -13,7 +13,6 @@ from model import fit_fleet, fleet, scores, window_fleet
 from model.columns import Array, last_known
 from model.config import Config
 from model.data import Series
-from model.fleet import Coming
 from model.model_file import FleetForecaster
 from model.window import Prediction, answer
 
@@ -48,16 +47,12 @@ def measure(
 
 def rows(made: FleetForecaster, series: Series, width: int, is_known: bool = True) -> list[Row]:
     """Forecast every cycle with ground truth of a battery, from at most so many cycles before."""
-    widths = range(fleet.SHORTEST, width + 1)
-    nothing = Coming()
-    asked = window_fleet.cut(made, series.cycles, widths, nothing, None, None)[:-1]
+    windows = window_fleet.past(made, series, width)
     if not is_known:
-        asked = [it.unknowing() for it in asked]
-    said = answer(asked)
-    first = widths[0]
+        windows = windows.unknowing()
     last = last_known(series.soh)
     found = []
-    for at, it in enumerate(said, start=first):
+    for at, it in enumerate(answer(windows), start=fleet.SHORTEST):
         came, known = float(series.soh[at]), float(last[at - 1])
         if isinstance(it, Prediction) and it.next_soh and np.isfinite([came, known]).all():
             found.append((*it.next_soh, came, known, _kind(series, at, came - known)))

@@ -130,7 +130,7 @@ class Fade(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         for name, sizes in (
-            ("rate", (1,)),
+            ("rate", (0,)),  # as long as the training data
             ("spread", ()),
             ("evidence", pace.POWERS.shape),
             ("memory", ()),

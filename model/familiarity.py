@@ -86,29 +86,25 @@ class Familiarity(nn.Module):
         self.lowest = torch.as_tensor(np.min(bounds, axis=0) - slack)
         self.highest = torch.as_tensor(np.max(bounds, axis=0) + slack)
 
-    def unlike(self, windows: Array) -> list[list[str]]:
-        """Name what is unlike training in each of some windows [windows, cycles, names].
+    def judge(self, windows: Array) -> tuple[list[list[str]], list[list[str]]]:
+        """Name what of each window is unlike training, and what beyond: [windows, cycles, names].
 
-        It lies further from all training windows than these do from one another, or beyond all
-        their cycles. What is not known, NaN, is not known to be alike.
+        Unlike is what lies further from all training windows than these do from one another, or
+        beyond all their cycles. Beyond is, by its mean or last value, another cell or load, where
+        the rest may be but another course of ageing. What is not known, NaN, is not known to be
+        alike.
         """
-        scaled = (_summary(windows) - self.centre.numpy()) / self.spread.numpy()
+        summary = _summary(windows)
+        levels = summary[..., ::2]  # mean and last value
+        lowest, highest = self.lowest.numpy()[:, None], self.highest.numpy()[:, None]
+        beyond = np.logical_not(((levels >= lowest) & (levels <= highest)).all(axis=-1))
+        scaled = (summary - self.centre.numpy()) / self.spread.numpy()
         near = _distance(scaled, self.reference.numpy()) <= self.threshold.numpy()
-        return self._named(~near | self._beyond(windows))
-
-    def beyond(self, windows: Array) -> list[list[str]]:
-        """Name what lies beyond all cycles in training, by its mean or last value in each window.
-
-        That tells another cell or load, where `unlike` may tell but another course of ageing.
-        """
-        return self._named(self._beyond(windows))
-
-    def _beyond(self, windows: Array) -> NDArray[np.bool_]:
-        levels = np.stack([windows.mean(axis=1), windows[:, -1]])  # [2, windows, names]
-        within = (levels >= self.lowest.numpy()) & (levels <= self.highest.numpy())
-        return np.logical_not(within.all(axis=0))
+        return self._named(np.logical_not(near) | beyond), self._named(beyond)
 
     def _named(self, chosen: NDArray[np.bool_]) -> list[list[str]]:
+        if not chosen.any():
+            return [[] for _ in chosen]
         return [
             [name for name, it in zip(self.names, row, strict=True) if it]
             for row in chosen.tolist()
@@ -133,9 +129,12 @@ def _windows(rows: Array, window: int) -> Array:
 
 def _summary(windows: Array) -> Array:
     """Mean, spread, last value and slope of each feature, [windows, names, 4]."""
-    age = np.linspace(-1, 1, windows.shape[1])[None, :, None]
-    slope = (windows * age).mean(axis=1) / (age**2).mean()
-    return np.stack([windows.mean(axis=1), windows.std(axis=1), windows[:, -1], slope], axis=-1)
+    count = windows.shape[1]
+    age = np.linspace(-1, 1, count)
+    weights = np.array([np.ones(count), age / (age**2).mean()]) / count
+    mean, slope = (weights @ windows).swapaxes(0, 1)
+    spread = np.sqrt(((windows - mean[:, None]) ** 2).mean(axis=1))
+    return np.stack([mean, spread, windows[:, -1], slope], axis=-1)
 
 
 def _distance(scaled: Array, reference: Array) -> Array:

@@ -8,7 +8,7 @@ windows are seen at once; each is what it would be alone.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,8 +47,7 @@ NAMES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Coming:
+class Coming(NamedTuple):
     """What is known of a cycle before it begins; None what is not."""
 
     avg_current_load: float | None = None  # planned, A
@@ -79,20 +78,9 @@ class Steps:
         return np.asarray(values[np.arange(len(values)), self.count - 1])
 
 
-FOREKNOWN = tuple(vars(Coming()))
+FOREKNOWN = Coming._fields
+FOREKNOWN_AT = [NAMES.index(name) for name in FOREKNOWN]
 NOT_FOREKNOWN = [at for at, name in enumerate(NAMES) if name not in FOREKNOWN]
-
-
-def coming_of(cycle: Mapping[str, Any]) -> Coming:
-    """Return what of a recorded cycle was known before it began."""
-    return Coming(**{name: cycle.get(name) for name in FOREKNOWN})
-
-
-def is_elsewhere(last: Mapping[str, Any], coming: Coming) -> bool:
-    """Tell whether the coming cycle is known to be at another operating point than the last."""
-    planned, seen = columns.measured([vars(coming), last], POINT)
-    here = np.where(np.isnan(planned), seen, planned)
-    return not bool(is_alike(seen[:1], seen[1:], *here)[0])
 
 
 def truth(cycles: Sequence[Mapping[str, Any]]) -> Array:

@@ -5,20 +5,24 @@ known of the cycle to come. Answered is a Prediction, a function of that window 
 WindowError, which says what to send instead. The network whose training it resembles answers.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from model import window_fixed, window_fleet
-from model.columns import column
+from model import columns, model_file, trial
+from model.asked import Asked, after_each, together
+from model.columns import Cycle, column
 from model.data import ModelError, TooFewCyclesError, UnknownBatteryError, listed
 from model.fade import Course, Trajectory
-from model.fleet import Coming, is_elsewhere
-from model.model_file import Forecaster, MismatchError, Model, companions, load
-from model.state import Cycle, WindowError
+from model.fleet import Coming
+from model.model_file import Forecaster, MismatchError, Model, companions
+from model.state import WindowError
 from model.trajectory import course, courses, forecast, in_days, is_due, next_truth
-from model.window import Answer, Prediction, Window, answer
+from model.window import Answer, Prediction, answer
+from model.window_fixed import FixedWindows
+from model.window_fleet import FleetWindows
 
 __all__ = [
     "Answer",
@@ -51,18 +55,22 @@ __all__ = [
     "unlike_training",
 ]
 
+NOBODY = WindowError(
+    "no network here can answer at another load or temperature than the last one's: train one with "
+    "`python -m model.train --features fleet --train all`"
+)
 
-NOTHING = Coming()
 
+def load(path: Path) -> Model:
+    """Load a model file and those beside it, tried and ready to answer.
 
-@dataclass(frozen=True)
-class _Question:
-    """Cycles, and what is known beside them."""
-
-    cycles: Sequence[Cycle]
-    rest_hours: float | None = None
-    rated_ah: float | None = None
-    coming: Coming = NOTHING
+    Raises ModelError when one cannot be had or used; MismatchError when they do not belong
+    together.
+    """
+    model = model_file.load(path)
+    for it in model.networks:
+        it.network.speed_up()
+    return trial.passed(model, path)
 
 
 def answers(
@@ -79,24 +87,19 @@ def answers(
     predict, `coming` what else is known of that cycle. Raises TooFewCyclesError.
     """
     count = len(windows)
-    rest_hours = rest_hours or [None] * count
-    rated_capacity_ah = rated_capacity_ah or [None] * count
-    comings = coming or [Coming()] * count
-    fixed: list[Window | None] = []
-    questions = []
-    for cycles, hours, rated, its in zip(
-        windows, rest_hours, rated_capacity_ah, comings, strict=True
-    ):
+    for cycles in windows:
         if len(cycles) < model.shortest:
             raise TooFewCyclesError(f"{len(cycles)} cycles, the model needs {model.shortest}")
-        asked = _Question(cycles[-model.window :], hours, rated, its)
-        questions.append(asked)
-        fixed += _fixed(model, asked, len(asked.cycles))
-
-    def fleet(at: int) -> Window | None:
-        return _fleet(model, questions[at], len(questions[at].cycles))[0]
-
-    return _by_the_likest(model, fixed, fleet)
+    made: dict[int, Answer] = {}
+    for rows, asked in together(
+        windows,
+        model.window,
+        rest_hours or [None] * count,
+        rated_capacity_ah or [None] * count,
+        coming or [Coming()] * count,
+    ):
+        made |= zip(rows, _by_the_likest(model, asked), strict=True)
+    return [made[at] for at in range(count)]
 
 
 def predict(
@@ -123,13 +126,10 @@ def one_steps(
     what was before they began: rests, the charge, the load. What is no ground truth has no state of
     health to predict; those whose window lacks a feature or tells no state are left out, too.
     """
-    asked = _Question(history, rated_ah=rated_capacity_ah)
-    wanted = [*np.isfinite(column(history, "soh_target")[model.shortest :]), True]
-    fixed, fleet = (
-        [it if is_wanted else None for it, is_wanted in zip(cuts, wanted, strict=False)]
-        for cuts in (cut(model, asked, model.shortest) for cut in (_fixed, _fleet))
-    )
-    return _predictions(model, _by_the_likest(model, fixed, fleet.__getitem__))
+    asked = after_each(history, model.shortest, model.window, rated_capacity_ah)
+    is_wanted = [*np.isfinite(column(history, "soh_target")[model.shortest :]), True]
+    rows = np.flatnonzero(is_wanted[: len(asked)]).tolist()
+    return _numbered(model, rows, _by_the_likest(model, asked.take(rows)))
 
 
 def backtest(model: Model, history: Sequence[Cycle]) -> dict[int, Prediction]:
@@ -137,9 +137,10 @@ def backtest(model: Model, history: Sequence[Cycle]) -> dict[int, Prediction]:
 
     By the number of the cycle to come. Unlike `one_steps`, nothing is known of it before it begins.
     """
-    ends = range(model.shortest, len(history) + 1)
-    made = answers(model, [history[max(0, end - model.window) : end] for end in ends])
-    return _predictions(model, made)
+    cycles = columns.of(history)
+    ends = range(model.shortest, len(cycles) + 1)
+    made = answers(model, [cycles[max(0, end - model.window) : end] for end in ends])
+    return _numbered(model, range(len(made)), made)
 
 
 def unlike_training(
@@ -149,10 +150,11 @@ def unlike_training(
 
     It is the verdict that `answers` gives, for forecasts that need no whole window.
     """
-    asked = _Question(history[-model.window :], rated_ah=rated_capacity_ah)
-    fixed = _cut(model, asked, len(asked.cycles))
-    fleet = _fleet(model, asked, len(asked.cycles))
-    return min((it.unlike_training() for it in (*fixed, *fleet) if it), key=len)
+    asked = _last(model, history, rated_capacity_ah)
+    unlike, _ = FixedWindows(_network(model, asked), asked).verdicts()
+    if model.fleet:
+        unlike += FleetWindows(model.fleet, asked).verdicts()[0]
+    return min(unlike, key=len)
 
 
 def going_on(
@@ -167,98 +169,80 @@ def going_on(
     The next SOH with its interval, where a ground truth is due; whether the cycles lie beyond what
     `spec` learned from; and the verdict: where no network could tell, that on the cycles there are.
     """
-    asked = _Question(cycles[-model.window :], rated_ah=rated_capacity_ah)
     is_beyond = bool(model.fleet) and not (told and told.features != "fleet")
     if is_beyond:
-        (seen,) = _cut(model, asked, len(asked.cycles))
-        is_beyond = seen is None or bool(seen.beyond_training())
+        asked = _last(model, cycles, rated_capacity_ah)
+        _, (beyond,) = FixedWindows(_network(model, asked), asked).verdicts()
+        is_beyond = bool(beyond)
     if told is None:
         is_unlike = bool(unlike_training(model, cycles, rated_capacity_ah))
         return None, is_beyond, is_unlike
     return told.next_soh if is_due(course) else None, is_beyond, told.is_unlike_training
 
 
-def _network(model: Model, cycles: Sequence[Cycle]) -> Forecaster:
-    """The extended network where there is one and the window tells of rests, else the other."""
-    knows_rests = np.isfinite(column(cycles[-model.window :], "rest_hours")).any()
-    return model.extended if model.extended and knows_rests else model.spec
+def _last(model: Model, cycles: Sequence[Cycle], rated_ah: float | None) -> Asked:
+    """The last window, or as many cycles as there are."""
+    ((_, asked),) = together([cycles], model.window, [None], [rated_ah], [Coming()])
+    return asked
 
 
-def _fixed(model: Model, asked: _Question, first: int) -> list[Window | None]:
-    """Windows for the networks that see one length, after each cycle from the first on."""
-    count = len(asked.cycles) + 1 - first
-    cuts = _cut(model, asked, max(model.window, first)) if count > 0 else []
-    if cuts and is_elsewhere(asked.cycles[-1], asked.coming):
-        cuts[-1] = None
-    return [*[None] * (count - len(cuts)), *cuts]
-
-
-def _cut(model: Model, asked: _Question, width: int) -> list[Window | None]:
-    network = _network(model, asked.cycles)
-    return [*window_fixed.cut(network, asked.cycles, width, asked.rest_hours, asked.rated_ah)]
-
-
-def _fleet(model: Model, asked: _Question, first: int) -> list[Window | None]:
-    """Windows for the fleet network, after each cycle from the first on."""
-    if not model.fleet:
-        return [None] * (len(asked.cycles) + 1 - first)
-    widths = range(first, model.window + 1)
-    return [
-        *window_fleet.cut(
-            model.fleet, asked.cycles, widths, asked.coming, asked.rest_hours, asked.rated_ah
-        )
-    ]
-
-
-def _by_the_likest(
-    model: Model, fixed: Sequence[Window | None], fleet: Callable[[int], Window | None]
-) -> list[Answer]:
+def _by_the_likest(model: Model, asked: Asked) -> list[Answer]:
     """Answer by the network for windows of one length where a window is like what it learned from.
 
-    Elsewhere by the fleet network, where there is one that can answer: `fleet` cuts its window.
+    Elsewhere by the fleet network, where there is one that can answer.
     """
-    rows = [at for at, it in enumerate(fixed) if it]
-    first = dict(zip(rows, answer([it for it in fixed if it]), strict=True))
-    second: dict[int, Window] = {}
-    for at in range(len(fixed)):
-        told = first.get(at)
-        is_like = isinstance(told, Prediction) and not told.unlike_training
-        if not is_like and (window := fleet(at)):
-            second[at] = window
-    others = dict(zip(second, answer(list(second.values())), strict=True))
-    return [
-        _chosen(model, first.get(at), others.get(at), _reason(model, second.get(at)))
-        for at in range(len(fixed))
-    ]
+    made: dict[int, Answer] = {}
+    is_whole = (asked.count == model.window) & ~asked.is_elsewhere()
+    for network, rows in _networks(model, asked, is_whole):
+        some = asked if len(rows) == len(asked) else asked.take(rows)
+        made |= zip(rows, answer(FixedWindows(network, some)), strict=True)
+    others = [at for at in range(len(asked)) if not _is_alike(made.get(at))]
+    if model.fleet and others:
+        reasons = [_reason(model, made.get(at), int(asked.count[at])) for at in others]
+        answers = answer(FleetWindows(model.fleet, asked.take(others)), reasons)
+        for at, it in zip(others, answers, strict=True):
+            if isinstance(it, Prediction) or at not in made:
+                made[at] = it
+    return [made.get(at, NOBODY) for at in range(len(asked))]
 
 
-def _reason(model: Model, window: Window | None) -> str:
-    """Say why no network for windows of one length was asked."""
-    if window and len(window.cycles) == model.window:
-        return "the coming cycle is at another operating point"
-    return f"fewer than {model.window} cycles"
+def _is_alike(told: Answer | None) -> bool:
+    return isinstance(told, Prediction) and not told.unlike_training
 
 
-def _chosen(model: Model, fixed: Answer | None, fleet: Answer | None, why: str) -> Answer:
-    if isinstance(fleet, Prediction):
-        if isinstance(fixed, Prediction):
-            why = f"unlike what {fixed.features} learned from: {', '.join(fixed.unlike_training)}"
-        elif fixed:
-            why = f"{model.spec.config.preset} cannot answer: {fixed}"
-        return replace(fleet, reason=why)
+def _network(model: Model, asked: Asked) -> Forecaster:
+    """The extended network where there is one and the only window tells of rests."""
+    ((network, _),) = _networks(model, asked, np.array([True]))
+    return network
+
+
+def _networks(
+    model: Model, asked: Asked, is_asked: NDArray[np.bool_]
+) -> Iterator[tuple[Forecaster, list[int]]]:
+    """The network for each window: the extended one where there is one and rests are told."""
+    knows_rests = np.isfinite(asked.column("rest_hours")).any(axis=1) & bool(model.extended)
+    for network, rows in (
+        (model.extended, is_asked & knows_rests),
+        (model.spec, is_asked & ~knows_rests),
+    ):
+        if network and rows.any():
+            yield network, np.flatnonzero(rows).tolist()
+
+
+def _reason(model: Model, fixed: Answer | None, count: int) -> str:
+    """Say why the fleet network is asked."""
     if isinstance(fixed, Prediction):
-        like = "unlike what it learned from, and there is no other that can answer"
-        return replace(fixed, reason=like if fixed.unlike_training else "like what it learned from")
-    return (
-        fixed
-        or fleet
-        or WindowError(
-            "no network here can answer at another load or temperature than the last one's: train "
-            "one with `python -m model.train --features fleet --train all`"
-        )
-    )
+        return f"unlike what {fixed.features} learned from: {', '.join(fixed.unlike_training)}"
+    if fixed:
+        return f"{model.spec.config.preset} cannot answer: {fixed}"
+    if count < model.window:
+        return f"fewer than {model.window} cycles"
+    return "the coming cycle is at another operating point"
 
 
-def _predictions(model: Model, answers: Sequence[Answer]) -> dict[int, Prediction]:
-    numbered = enumerate(answers, start=model.shortest + 1)
-    return {number: it for number, it in numbered if isinstance(it, Prediction)}
+def _numbered(
+    model: Model, rows: Iterable[int], answers: Sequence[Answer]
+) -> dict[int, Prediction]:
+    first = model.shortest + 1
+    numbered = zip(rows, answers, strict=True)
+    return {first + at: it for at, it in numbered if isinstance(it, Prediction)}

@@ -38,20 +38,26 @@ class Interval(nn.Module):
         wanted = (np.arange(KEPT) + 0.5) / KEPT
         self.errors = torch.as_tensor(errors[order][np.searchsorted(share, wanted)].copy())
 
-    def half_width(self, own_errors: Array | None = None) -> float:
-        """Return the half-width, in spreads, for a battery with these past errors [n].
+    def half_width(self) -> float:
+        """Return the half-width, in spreads, for a battery of which no past errors are known."""
+        return float(conformal(self.errors.numpy()))
 
-        Its last 20 count; while there are fewer, quantiles of the training cells' errors fill up.
+    def half_widths(self, own_errors: Array) -> Array:
+        """Return half-widths [windows], in spreads, by the last past errors [windows, MEMORY].
+
+        Where errors are not known, NaN, quantiles of the training cells' stand for them.
         """
-        own = np.zeros(0) if own_errors is None else np.abs(own_errors)[-MEMORY:]
-        lacking = MEMORY - len(own)
-        if lacking == MEMORY:
-            return conformal(self.errors.numpy())
-        shares = (np.arange(lacking) + 0.5) / max(lacking, 1)
-        return conformal(np.concatenate([own, np.quantile(self.errors.numpy(), shares)]))
+        unknown = ~np.isfinite(own_errors)
+        lacking = unknown.sum(axis=1)[:, None]
+        shares = (unknown.cumsum(axis=1) - 0.5) / np.maximum(lacking, 1)
+        usual = np.quantile(self.errors.numpy(), np.where(unknown, shares, 0))
+        half = conformal(np.where(unknown, usual, own_errors))
+        return np.where(lacking[:, 0] == own_errors.shape[1], self.half_width(), half)
 
 
-def conformal(errors: Array) -> float:
-    """Return the smallest half-width [] that covers 90 % of errors [n] and of one more to come."""
-    ordered = np.sort(np.abs(errors))
-    return float(ordered[min(int(np.ceil((len(ordered) + 1) * LEVEL)), len(ordered)) - 1])
+def conformal(errors: Array) -> Array:
+    """Return the smallest half-width […] that covers 90 % of errors [… n] and one more to come."""
+    ordered = np.sort(np.abs(errors), axis=-1)
+    count = ordered.shape[-1]
+    half: Array = ordered[..., min(int(np.ceil((count + 1) * LEVEL)), count) - 1]
+    return half

@@ -52,7 +52,7 @@ class Levels(nn.Module):
         ]
         self.points = torch.as_tensor(seen)
         # with a single group nothing tells how wrong this is: as wrong as the points lie apart
-        wrong = conformal(np.array(errors)) if errors else float(np.ptp(seen[:, 2]))
+        wrong = float(conformal(np.array(errors))) if errors else float(np.ptp(seen[:, 2]))
         self.error = torch.tensor(wrong, dtype=torch.float64)
 
     def forecast(self, seen: Point, coming: Point) -> tuple[float, float, float]:

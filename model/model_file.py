@@ -25,7 +25,7 @@ from model.fleet import SHORTEST
 from model.fleet_network import FleetNetwork
 from model.intervals import Interval
 from model.levels import Levels
-from model.network import Network
+from model.network import Network, Stack
 
 
 class MismatchError(ModelError):
@@ -37,6 +37,7 @@ class Trained(nn.Module):
 
     rated_capacity_ah: Tensor
     familiarity: Familiarity
+    network: Stack
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -83,6 +84,7 @@ class Trained(nn.Module):
 class Forecaster(Trained):
     """A network that sees windows of one length and certain features."""
 
+    network: Network
     capacity_line: Tensor
 
     def __init__(self, config: Config) -> None:
@@ -106,6 +108,8 @@ class Forecaster(Trained):
 
 class FleetForecaster(Trained):
     """The network that sees windows of any length, in each battery's own scale."""
+
+    network: FleetNetwork
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -244,11 +248,13 @@ def load_one(path: Path) -> tuple[Trained, bytes]:
         config = Config(**saved)
         is_fleet = config.preset == "fleet"
         forecaster: Trained = (FleetForecaster if is_fleet else Forecaster)(config)
-        for name, buffer in forecaster.named_buffers():  # some are as long as the training data
-            buffer.resize_(state[name].shape)
+        for name, buffer in forecaster.named_buffers():
+            if not buffer.numel():  # it is as long as the training data
+                buffer.resize_(state[name].shape)
         forecaster.load_state_dict(state)
     except (
-        BadZipFile, EOFError, UnpicklingError, LookupError, TypeError, ValueError, RuntimeError,
+        AttributeError, BadZipFile, EOFError, UnpicklingError, LookupError, TypeError, ValueError,
+        RuntimeError,
     ):  # fmt: skip
         raise ModelError(
             f"{path} is not a model of this version: train again with `python -m model.train`"

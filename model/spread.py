@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from model import columns
 from model.columns import Array
 
 MEMORY = 20  # cycles that the battery's own medians and its spread are of
@@ -15,16 +16,17 @@ USUAL_COUNTS = 2
 def spread(change: Array) -> Array:
     """Median size of a battery's last changes from cycle to cycle […, cycles], as known at each."""
     size = np.maximum(np.abs(change), RESOLUTION)
-    count = _known_lately(size, MEMORY)
-    own = np.log(np.where(count, median_lately(size), USUAL_SPREAD))
-    usual = np.log(USUAL_SPREAD)
-    usually: Array = np.exp((count * own + USUAL_COUNTS * usual) / (count + USUAL_COUNTS))
-    return usually
+    return _tempered(median_lately(size), _known_lately(size, MEMORY))
 
 
-def of_window(soh: Array) -> float:
-    """Spread of a window by its SOH [window], NaN where it was not measured: a share of it."""
-    return float(of_windows(soh, np.array([len(soh)]), len(soh))[0])
+def of_each(soh: Array) -> Array:
+    """Spread of windows by their SOH [windows, cycles], NaN where it was not measured."""
+    known = np.isfinite(soh)
+    if not known.all():
+        soh = np.take_along_axis(soh, np.argsort(known, axis=1, kind="stable"), axis=1)
+    truths = soh[:, -MEMORY - 1 :]
+    size = np.maximum(np.abs(truths[:, 1:] / truths[:, :-1] - 1), RESOLUTION)
+    return _tempered(columns.median(size), np.isfinite(size).sum(axis=1))
 
 
 def of_windows(soh: Array, end: NDArray[np.int64], length: int) -> Array:
@@ -46,6 +48,13 @@ def median_lately(values: Array, count: int = MEMORY) -> Array:
     known = _known_lately(values, count)[..., None]
     middle = np.concatenate([np.maximum((known - 1) // 2, 0), known // 2], axis=-1)
     return np.asarray(np.take_along_axis(ordered, middle, axis=-1).mean(axis=-1))
+
+
+def _tempered(median: Array, count: NDArray[np.int64]) -> Array:
+    """Draw the median of so many changes towards what is usual, the less the more there are."""
+    own, usual = np.log(np.where(count, median, USUAL_SPREAD)), np.log(USUAL_SPREAD)
+    usually: Array = np.exp((count * own + USUAL_COUNTS * usual) / (count + USUAL_COUNTS))
+    return usually
 
 
 def _known_lately(values: Array, count: int) -> NDArray[np.int64]:

@@ -5,11 +5,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from model import columns
-from model.columns import Array
+from model.columns import Array, Cycle
 from model.data import TooFewCyclesError
 from model.fade import Course, Trajectory
 from model.model_file import Model
-from model.state import Cycle
 
 SPACINGS = 10  # between the last ground truths, whose median tells when the next one is due
 

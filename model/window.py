@@ -1,21 +1,22 @@
-"""What is asked, a window, and what is answered, a Prediction; networks run over many at once."""
+"""Windows as networks are asked about them, and what is answered: a Prediction of each."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from model import columns, state
+from model import state
+from model.asked import Asked
 from model.columns import Array
 from model.familiarity import FINEST, LOAD, STATE
 from model.model_file import Trained
-from model.state import MOST_SOH, Cycle, State, Told, WindowError
+from model.state import MOST_SOH, Refused, States, WindowError
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(NamedTuple):
     """The forecast of one cycle ahead, with its 90 % interval."""
 
     soh: float | None  # a fraction; None where no rated capacity is known
@@ -28,7 +29,7 @@ class Prediction:
     features: str  # "spec", "extended", "fleet" or "custom": which network answered
     reason: str  # why this one
     rest_hours: float | None  # rest before the cycle that was reckoned with
-    rest_source: str | None  # "given" or "window median"
+    rest_source: str | None  # "given", and whether it counts, or "window median"
     unlike_training: list[str]  # what of the window none of that network's training resembles
 
     @property
@@ -44,38 +45,43 @@ class Prediction:
 
 
 Answer = Prediction | WindowError
-T = TypeVar("T")
+LIKE = "like what it learned from"
+UNLIKE = "unlike what it learned from, and there is no other that can answer"
+AnyTrained = TypeVar("AnyTrained", bound=Trained)
 
 
 class Foretold(NamedTuple):
-    """What a network says of the next cycle: SOH with its 90 % interval."""
+    """What a network says of the next cycles: SOH with its 90 % interval, [windows] each."""
 
-    soh: float
-    low: float
-    high: float
+    soh: Array
+    low: Array
+    high: Array
+    refused: Refused
 
 
 @dataclass(frozen=True)
-class Window(ABC):
-    """A window as one network is asked about it."""
+class Windows(ABC, Generic[AnyTrained]):
+    """Windows as one network is asked about them."""
 
-    forecaster: Trained
-    cycles: Sequence[Cycle]  # [window]
-    told: Told  # [window]
-    rated_ah: float | None
-    rest_hours: float | None  # what stands for a rest still to come
-    rest_source: str | None
+    forecaster: AnyTrained
+    asked: Asked
 
     @abstractmethod
-    def lack(self) -> str | None:
-        """Say which feature cycles lack; None if none."""
+    def lack(self, at: int) -> str | None:
+        """Say which feature the cycles of a window lack; None if none."""
 
-    @classmethod
     @abstractmethod
-    def foretell(
-        cls, windows: Sequence[Self], states: Sequence[State], unlike: Sequence[list[str]]
-    ) -> list[Foretold | WindowError]:
-        """Ask the network, the same for all, about some windows in one pass."""
+    def foretell(self, states: States, unlike: Sequence[list[str]]) -> Foretold:
+        """Ask the network about all of them in one pass."""
+
+    @abstractmethod
+    def rest(self) -> tuple[Array, list[str | None]]:
+        """Return what stands for a rest still to come, hours [windows], and where it is from."""
+
+    @property
+    def lacking(self) -> NDArray[np.bool_]:
+        """Where a feature that is needed is lacking, [windows, …]."""
+        return np.zeros((len(self.asked), 0), dtype=bool)
 
     @property
     def capacity_line(self) -> list[float]:
@@ -84,116 +90,111 @@ class Window(ABC):
 
     @property
     def judged_cycles(self) -> int:
-        """How many of the last cycles tell whether it is like training."""
-        return len(self.cycles)
+        """How many of the last cycles tell whether a window is like training."""
+        return int(self.asked.values.shape[1])
 
-    def state(self) -> State:
-        """Return the state it tells; raises WindowError, too where a cycle lacks a feature."""
-        if lack := self.lack():
-            raise WindowError(lack)
-        return self.known()
+    def known(self) -> tuple[States, Refused]:
+        """Return the states they tell, and the windows that tell none."""
+        rating_ah = float(self.forecaster.rated_capacity_ah)
+        return state.of(state.told(self.asked), self.asked.rated_ah, rating_ah, self.capacity_line)
 
-    def known(self) -> State:
-        """Return the state it tells; raises WindowError."""
-        rated_ah = float(self.forecaster.rated_capacity_ah)
-        return state.of(self.told, self.rated_ah, rated_ah, self.capacity_line)
-
-    def judged(self, known: State) -> Array:
-        """Return what tells whether it is like training, [judged cycles, names of familiarity]."""
+    def judged(self, states: States) -> Array:
+        """Return what tells whether they are like training, [windows, judged, familiarity.names]"""
         names = self.forecaster.familiarity.names
-        told = dict(zip(names, columns.measured(self.cycles, names).T, strict=True))
-        told |= {LOAD: known.current_a, STATE: known.soh}
-        return np.column_stack([told[name] for name in names])[-self.judged_cycles :]
+        judged = self.asked.measured(names)
+        judged[..., names.index(LOAD)] = states.current_a
+        judged[..., names.index(STATE)] = states.soh
+        return judged[:, -self.judged_cycles :]
 
-    def unlike_training(self) -> list[str]:
-        """Name what is unlike training, in as many cycles as there are."""
-        return self._judge(self.forecaster.familiarity.unlike)
-
-    def beyond_training(self) -> list[str]:
-        """Name what lies beyond all training cycles, in as many cycles as there are."""
-        return self._judge(self.forecaster.familiarity.beyond)
-
-    def _judge(self, verdicts: Callable[[Array], list[list[str]]]) -> list[str]:
-        known = _attempt(self.known)
-        if isinstance(known, WindowError):  # of a state that is not known nothing is known alike
-            return [STATE]
-        (names,) = verdicts(self.judged(known)[None])
-        return names
-
-    def prediction(
-        self, known: State, foretold: Foretold | WindowError, unlike: list[str]
-    ) -> Prediction:
-        """Return the answer from the network's; raises WindowError for what cannot be."""
-        if isinstance(foretold, WindowError):
-            raise foretold
-        soh, low, high = foretold
-        if not 0 <= soh <= MOST_SOH:
-            raise WindowError(f"the network says {soh:.3g} of the rated capacity: no cell has that")
-        # at a load that may differ by so much from the training cells'
-        doubt = FINEST * soh if known.is_by_time else 0.0
-        low, high = max(low - doubt, 0.0), min(high + doubt, MOST_SOH)
-        is_told, rated_ah = known.source is not None, known.rated_ah
-        return Prediction(
-            soh=soh if is_told else None,
-            soh_low=low if is_told else None,
-            soh_high=high if is_told else None,
-            capacity_ah=soh * rated_ah if rated_ah else None,
-            capacity_low_ah=low * rated_ah if rated_ah else None,
-            capacity_high_ah=high * rated_ah if rated_ah else None,
-            soh_source=known.source,
-            features=self.forecaster.config.preset,
-            reason="",
-            rest_hours=self.rest_hours,
-            rest_source=self.rest_source,
-            unlike_training=unlike,
+    def verdicts(self) -> tuple[list[list[str]], list[list[str]]]:
+        """Name what of each is unlike training, and what beyond, in as many cycles as there are."""
+        states, refused = self.known()
+        # of a state that is not known nothing is known to be alike
+        unlike, beyond = (
+            [[STATE] if at in refused else names for at, names in enumerate(it)]
+            for it in self.forecaster.familiarity.judge(self.judged(states))
         )
+        return unlike, beyond
+
+    def take(self, rows: Sequence[int]) -> "Windows[AnyTrained]":
+        """Return some of the windows."""
+        return type(self)(self.forecaster, self.asked.take(rows))
 
 
-def answer(asked: Sequence[Window]) -> list[Answer]:
-    """Answer each window: those of one network in one pass."""
-    states = [_attempt(it.state) for it in asked]
-    made: dict[int, Answer] = {
-        row: it for row, it in enumerate(states) if isinstance(it, WindowError)
-    }
-    # windows of one length share a pass
-    kinds = [(id(it.forecaster), min(len(it.cycles), it.judged_cycles)) for it in asked]
-    for kind in dict.fromkeys(kinds):
-        known = {
-            row: it for row, it in enumerate(states) if isinstance(it, State) and kinds[row] == kind
-        }
-        if known:
-            windows = [asked[row] for row in known]
-            made |= zip(known, _of_network(windows, list(known.values())), strict=True)
-    return [made[row] for row in range(len(asked))]
+@state.FAR
+def answer(asked: Windows[AnyTrained], reasons: Sequence[str] = ()) -> list[Answer]:
+    """Answer each window in one pass of the network, with the reason why this one answers.
+
+    Where none is given it is that the windows are like training, or that there is no other.
+    """
+    answers: dict[int, Answer] = {}
+    left = list(range(len(asked.asked)))
+
+    def without(refused: Refused) -> list[int]:
+        nonlocal left
+        answers.update((left[at], error) for at, error in refused.items())
+        stay = [at for at in range(len(left)) if at not in refused]
+        left = [left[at] for at in stay]
+        return stay
+
+    lacking = np.flatnonzero(asked.lacking.any(axis=1)).tolist()
+    states, refused = asked.known()
+    refused |= {at: WindowError(why) for at in lacking if (why := asked.lack(at))}
+    if refused:
+        rows = without(refused)
+        asked, states = asked.take(rows), states.take(rows)
+    if left:
+        judged = asked.judged(states)
+        unlike, beyond = asked.forecaster.familiarity.judge(judged)
+        states, refused = state.settled(states, beyond)
+        if refused:
+            rows = without(refused)
+            asked, states = asked.take(rows), states.take(rows)
+            unlike = [unlike[at] for at in rows]
+    if left:
+        whys = [UNLIKE if it else LIKE for it in unlike]
+        if reasons:
+            whys = [reasons[at] for at in left]
+        answers |= zip(left, _predictions(asked, states, unlike, whys), strict=True)
+    return [answers[at] for at in range(len(answers))]
 
 
-def _of_network(asked: Sequence[Window], states: Sequence[State]) -> list[Answer]:
-    judged = np.stack([it.judged(known) for it, known in zip(asked, states, strict=True)])
-    familiarity = asked[0].forecaster.familiarity
-    unlike = familiarity.unlike(judged)
-    beyond = familiarity.beyond(judged)
-    made: dict[int, Answer] = {}
-    settled: dict[int, State] = {}
-    for row, (known, names) in enumerate(zip(states, beyond, strict=True)):
-        it = _attempt(state.settled, known, names)
-        if isinstance(it, State):
-            settled[row] = it
-        else:
-            made[row] = it
-    if settled:
-        said = type(asked[0]).foretell(
-            [asked[row] for row in settled],
-            list(settled.values()),
-            [unlike[row] for row in settled],
+def _predictions(
+    asked: Windows[AnyTrained], states: States, unlike: Sequence[list[str]], why: Sequence[str]
+) -> list[Answer]:
+    soh, low, high, refused = asked.foretell(states, unlike)
+    # at a load that may differ by so much from the training cells'
+    doubt = np.where(states.is_by_time, FINEST * soh, 0.0)
+    by_soh = np.array([soh, np.fmax(low - doubt, 0.0), np.fmin(high + doubt, MOST_SOH)])
+    is_told = states.source != None  # noqa: E711, of each
+    hours, sources = asked.rest()
+    numbers = np.array([*np.where(is_told, by_soh, np.nan), *by_soh * states.rated_ah, hours])
+    features = asked.forecaster.config.preset
+    answers: list[Answer] = []
+    for row, source, reason, rest_source, names in zip(
+        numbers.T.tolist(), states.source.tolist(), why, sources, unlike, strict=True
+    ):
+        told = [it if it == it else None for it in row]  # NaN is not like itself
+        answers.append(
+            Prediction(
+                soh=told[0],
+                soh_low=told[1],
+                soh_high=told[2],
+                capacity_ah=told[3],
+                capacity_low_ah=told[4],
+                capacity_high_ah=told[5],
+                soh_source=source,
+                features=features,
+                reason=reason,
+                rest_hours=told[6],
+                rest_source=rest_source,
+                unlike_training=names,
+            )
         )
-        for (row, known), foretold in zip(settled.items(), said, strict=True):
-            made[row] = _attempt(asked[row].prediction, known, foretold, unlike[row])
-    return [made[row] for row in range(len(asked))]
-
-
-def _attempt(step: Callable[..., T], *given: object) -> T | WindowError:
-    """Return a refusal like an answer: that of one window must not fail its neighbours."""
-    try:
-        return step(*given)
-    except WindowError as error:
-        return error
+    for at in np.flatnonzero(~((soh >= 0) & (soh <= MOST_SOH))).tolist():
+        answers[at] = WindowError(
+            f"the network says {soh[at]:.3g} of the rated capacity: no cell has that"
+        )
+    for at, error in refused.items():
+        answers[at] = error
+    return answers

@@ -2,35 +2,56 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
-from model import columns, rests, spread, state
+from model import rests, spread
 from model.columns import Array
 from model.intervals import conformal
 from model.model_file import Forecaster
-from model.state import Cycle, State, WindowError
-from model.window import Foretold, Window
+from model.state import States
+from model.window import Foretold, Windows
+
+UNUSED = "given, but this network sees no rests"
 
 
 @dataclass(frozen=True)
-class FixedWindow(Window):
-    """A window with the features that the network was trained on."""
+class FixedWindows(Windows[Forecaster]):
+    """Windows with the features that the network was trained on."""
 
-    forecaster: Forecaster
-    measured: Array  # [window, names]
-    rests_after: Array  # [window, 2], hours, the last still to come
+    @cached_property
+    def measured(self) -> Array:
+        """What the network sees of each cycle, [windows, cycles, names]."""
+        return self.asked.measured(self.forecaster.config.measured)
+
+    @cached_property
+    def coming_rests(self) -> Array:
+        """Hours discharged, charged and in all before the cycle still to come, [windows, 3]."""
+        return rests.coming(self._rests, self._spent, self.asked.given_rest)
+
+    @cached_property
+    def _rests(self) -> Array:
+        return self.asked.measured(rests.NAMES)
+
+    @cached_property
+    def _spent(self) -> Array:
+        return rests.parts(self._rests)
 
     @property
     def capacity_line(self) -> list[float]:
         line: list[float] = self.forecaster.capacity_line.tolist()
         return line
 
-    def lack(self) -> str | None:
-        count = len(self.measured)
+    @property
+    def lacking(self) -> NDArray[np.bool_]:
+        return np.asarray(np.isnan(self.measured).any(axis=1))
+
+    def lack(self, at: int) -> str | None:
+        count = self.measured.shape[1]
         names = self.forecaster.config.measured
-        for name, absent in zip(names, np.isnan(self.measured).sum(axis=0), strict=True):
+        for name, absent in zip(names, np.isnan(self.measured[at]).sum(axis=0), strict=True):
             if absent == count:
                 sensor = ": is there no temperature sensor?" if name == "max_temperature" else ""
                 return (
@@ -40,77 +61,41 @@ class FixedWindow(Window):
                 return f"{absent} of the last {count} cycles lack {name}, which the network needs"
         return None
 
-    @classmethod
-    def foretell(
-        cls, windows: Sequence[Self], states: Sequence[State], unlike: Sequence[list[str]]
-    ) -> list[Foretold | WindowError]:
-        forecaster = windows[0].forecaster
-        inputs = np.stack([np.hstack([it.measured, it.rests_after]) for it in windows])
-        last_soh = np.array([known.soh[-1] for known in states])
-        said = forecaster.network.run(inputs, last_soh).tolist()
-        made: list[Foretold | WindowError] = []
-        for soh, known, names in zip(said, states, unlike, strict=True):
-            half = _half_width(forecaster, known, soh, bool(names))
-            made.append(Foretold(soh, soh - half, soh + half))
-        return made
+    def foretell(self, states: States, unlike: Sequence[list[str]]) -> Foretold:
+        inputs = np.concatenate([self.measured, self._rests_after()], axis=-1)
+        soh = self.forecaster.network.run(inputs, states.soh[:, -1])
+        half = self._half_widths(states, soh, unlike)
+        return Foretold(soh, soh - half, soh + half, {})
 
+    def rest(self) -> tuple[Array, list[str | None]]:
+        is_given = np.isfinite(self.asked.given_rest).tolist()
+        if not self.forecaster.config.rests:
+            return np.full(len(is_given), np.nan), [UNUSED if it else None for it in is_given]
+        hours = np.where(np.isnan(self.asked.rests[:, 0]), self.coming_rests[:, 2], np.nan)
+        return hours, [
+            None if hour != hour else "given" if given else "window median"
+            for hour, given in zip(hours.tolist(), is_given, strict=True)
+        ]
 
-def cut(
-    forecaster: Forecaster,
-    history: Sequence[Cycle],
-    width: int,
-    given_rest: float | None,
-    rated_ah: float | None,
-) -> list[FixedWindow]:
-    """Cut all windows of so many consecutive cycles; the last ends where the history does."""
-    if len(history) < width:
-        return []
-    measured = columns.measured(history, forecaster.config.measured)
-    after, hours = _rests_after(forecaster, history, width, given_rest)
-    told = state.told(history)
-    source = "window median" if given_rest is None else "given"
-    cuts = []
-    for end in range(width, len(history) + 1):
-        rows = slice(end - width, end)
-        is_told = bool(forecaster.config.rests) and end == len(history)
-        cuts.append(
-            FixedWindow(
-                forecaster=forecaster,
-                cycles=history[rows],
-                told=told[rows],
-                rated_ah=rated_ah,
-                rest_hours=hours if is_told else None,
-                rest_source=source if is_told else None,
-                measured=measured[rows],
-                rests_after=after[rows],
-            )
-        )
-    return cuts
+    def _rests_after(self) -> Array:
+        """Hours of rest, discharged and charged, after each cycle, [windows, cycles, 2]."""
+        after = np.zeros((*self.measured.shape[:2], 2))
+        if self.forecaster.config.rests:
+            after[:, :-1] = self._spent[:, 1:]
+            recorded = self.asked.rests
+            after[:, -1] = np.where(np.isnan(recorded), self.coming_rests[:, :2], recorded)
+        return after
 
+    def _half_widths(self, states: States, soh: Array, unlike: Sequence[list[str]]) -> Array:
+        """Half-widths of the 90 % intervals of the next cycles, [windows].
 
-def _half_width(forecaster: Forecaster, known: State, soh: float, is_unlike: bool) -> float:
-    """Half-width of the 90 % interval of the next cycle.
-
-    In training the errors on batteries left out tell, in the window's own spread. Of a window
-    unlike training these say nothing, but its own changes from one measured SOH to the next do.
-    """
-    last = float(known.soh[-1])
-    half = forecaster.interval.half_width() * spread.of_window(known.truth) * last
-    if not is_unlike:
+        In training the errors on batteries left out tell, in the window's own spread. Of a window
+        unlike training these say nothing, but its own changes from one measured SOH to the next do.
+        """
+        last = states.soh[:, -1]
+        half = self.forecaster.interval.half_width() * spread.of_each(states.truth) * last
+        for at in (at for at, names in enumerate(unlike) if names):
+            measured = states.truth[at][np.isfinite(states.truth[at])]
+            own = float(conformal(np.diff(measured))) if len(measured) > 1 else half[at]
+            half[at] = max(half[at], own) + abs(soh[at] - last[at])
         return half
-    measured = known.truth[np.isfinite(known.truth)]
-    own = conformal(np.diff(measured)) if len(measured) > 1 else half
-    return max(half, own) + abs(soh - last)
-
-
-def _rests_after(
-    forecaster: Forecaster, history: Sequence[Cycle], width: int, given: float | None
-) -> tuple[Array, float]:
-    """Hours of rest, discharged and charged, after each cycle [cycles, 2]; the coming time in all.
-
-    The last of them is still to come.
-    """
-    if not forecaster.config.rests:
-        return np.zeros((len(history), 2)), 0.0
-    after, before, hours = rests.coming(history[-width:], given)
-    return np.append(rests.parts(history)[1:], [[after, before]], axis=0), hours

@@ -2,117 +2,104 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
 
-from model import columns, fleet, rests, state
-from model.fleet import SHORTEST, Coming, Steps, coming_of
+from model import fleet, rests
+from model.asked import after_each
+from model.columns import Array
+from model.data import Series
+from model.fleet import FOREKNOWN, SHORTEST
 from model.levels import Point
 from model.model_file import FleetForecaster
-from model.state import RATED, TOLD, Cycle, State, WindowError
-from model.window import Foretold, Window
+from model.state import RATED, TOLD, Refused, States, WindowError
+from model.window import Foretold, Windows
+
+REST_AFTER, REST_BEFORE = map(FOREKNOWN.index, ("rest_after_hours", "rest_before_hours"))
 
 
 @dataclass(frozen=True)
-class FleetWindow(Window):
-    """A window, and what is known of the coming cycle before it begins."""
+class FleetWindows(Windows[FleetForecaster]):
+    """Windows, and what is known of the coming cycle before it begins."""
 
-    forecaster: FleetForecaster
-    coming: Coming
-
-    def lack(self) -> str | None:
-        return None
-
-    def unknowing(self) -> Self:
-        """Return the same window, with no more known of the coming cycle than where it is."""
-        where = Coming(**{name: getattr(self.coming, name) for name in fleet.POINT})
-        return replace(self, coming=where)
+    def unknowing(self) -> "FleetWindows":
+        """Return the same windows, with no more known of the coming cycles than where they are."""
+        is_where = [name in fleet.POINT for name in FOREKNOWN]
+        coming = np.where(is_where, self.asked.coming, np.nan)
+        return replace(self, asked=replace(self.asked, coming=coming))
 
     @property
     def judged_cycles(self) -> int:
         return SHORTEST
 
-    @classmethod
-    def foretell(
-        cls, windows: Sequence[Self], states: Sequence[State], unlike: Sequence[list[str]]
-    ) -> list[Foretold | WindowError]:
-        forecaster = windows[0].forecaster
-        seen = _steps(windows, states)
-        changes, errors = forecaster.network.gated(seen, forecaster.network.run(fleet.masked(seen)))
-        made: list[Foretold | WindowError] = []
-        for at, (it, known) in enumerate(zip(windows, states, strict=True)):
-            if seen.is_new_point[at]:
-                made.append(it._elsewhere(known))
-                continue
-            age = int(seen.age[at])
-            last, spread = float(known.truth[-1 - age]), float(seen.spread[at, seen.count[at] - 1])
-            soh = last * (1 + spread * float(changes[at]))
-            own = errors[at][np.isfinite(errors[at])]
-            # what it goes on from is so many cycles old
-            half = last * spread * forecaster.interval.half_width(own) * np.sqrt(1 + age)
-            made.append(Foretold(soh, soh - half, soh + half))
-        return made
+    def lack(self, at: int) -> str | None:
+        return None
 
-    def _elsewhere(self, known: State) -> Foretold | WindowError:
-        if known.source not in (TOLD, RATED) or not known.rated_ah:
-            return WindowError(
+    def rest(self) -> tuple[Array, list[str | None]]:
+        given = self.asked.given_rest
+        return given, ["given" if it else None for it in np.isfinite(given).tolist()]
+
+    def foretell(self, states: States, unlike: Sequence[list[str]]) -> Foretold:
+        network = self.forecaster.network
+        seen = fleet.steps(self._told(), states.truth * _or_one(states.rated_ah)[:, None])
+        changes, errors = network.gated(seen, network.run(fleet.masked(seen)))
+        windows = np.arange(len(seen.age))
+        last, own = states.truth[windows, -1 - seen.age], seen.last(seen.spread)
+        soh = last * (1 + own * changes)
+        # what it goes on from is so many cycles old
+        half = last * own * self.forecaster.interval.half_widths(errors) * np.sqrt(1 + seen.age)
+        made = np.stack([soh, soh - half, soh + half])
+        refused: Refused = {}
+        for at in np.flatnonzero(seen.is_new_point).tolist():
+            try:
+                made[:, at] = self._elsewhere(states, at)
+            except WindowError as error:
+                refused[at] = error
+        return Foretold(made[0], made[1], made[2], refused)
+
+    def _told(self) -> Array:
+        """Features of the cycles, and what is known of the coming one, [windows, cycles + 1]."""
+        asked = self.asked
+        told = np.full((len(asked), asked.values.shape[1] + 1, len(fleet.NAMES)), np.nan)
+        told[:, :-1] = asked.measured(fleet.NAMES)
+        told[:, -1, fleet.FOREKNOWN_AT] = self._coming()
+        return told
+
+    def _coming(self) -> Array:
+        is_given = np.isfinite(self.asked.given_rest)
+        if not is_given.any():
+            return self.asked.coming
+        coming = self.asked.coming.copy()
+        told = self.asked.measured(rests.NAMES)
+        rested = rests.coming(told, rests.parts(told), self.asked.given_rest)
+        for name, at in ((REST_AFTER, 0), (REST_BEFORE, 1)):
+            coming[:, name] = np.where(is_given, rested[:, at], coming[:, name])
+        return coming
+
+    def _elsewhere(self, states: States, at: int) -> tuple[float, float, float]:
+        """Return SOH with its interval where the coming cycle is at a point of its own."""
+        rated_ah = float(states.rated_ah[at])
+        if states.source[at] not in (TOLD, RATED) or np.isnan(rated_ah):
+            raise WindowError(
                 "the coming cycle is at another load or temperature than all of the window: send "
                 "rated_capacity_ah"
             )
-        at = int(np.flatnonzero(np.isfinite(known.truth))[-1])
-        seen = columns.measured([self.cycles[at]], fleet.POINT)[0]
-        seen[0] = known.current_a[at]  # capacity ÷ time where it is not given
-        planned = columns.measured([vars(self.coming)], fleet.POINT)[0]
+        last = int(np.flatnonzero(np.isfinite(states.truth[at]))[-1])
+        seen = self.asked.measured(fleet.POINT)[at, last]
+        seen[0] = states.current_a[at, last]  # capacity ÷ time where it is not given
+        planned = self.asked.coming[at, [FOREKNOWN.index(name) for name in fleet.POINT]]
         here, there = (
-            Point(load / known.rated_ah, ambient, float(known.truth[at]))
+            Point(load / rated_ah, ambient, float(states.truth[at, last]))
             for load, ambient in (seen, np.where(np.isnan(planned), seen, planned))
         )
-        return Foretold(*self.forecaster.levels.forecast(here, there))
+        return self.forecaster.levels.forecast(here, there)
 
 
-def cut(
-    forecaster: FleetForecaster,
-    history: Sequence[Cycle],
-    widths: range,
-    coming: Coming,
-    given_rest: float | None,
-    rated_ah: float | None,
-) -> list[FleetWindow]:
-    """Cut windows that end after each of a history's cycles, of as many cycles as there are.
-
-    They have no fewer than the least and no more than the largest of the widths. What is known of
-    the last coming cycle is told; of the others what was known before they began.
-    """
-    told = state.told(history)
-    if given_rest is not None:
-        after, before, _ = rests.coming(history[-widths[-1] :], given_rest)
-        coming = replace(coming, rest_after_hours=after, rest_before_hours=before)
-    cuts = []
-    for end in range(widths[0], len(history) + 1):
-        rows = slice(max(0, end - widths[-1]), end)
-        is_last = end == len(history)
-        cuts.append(
-            FleetWindow(
-                forecaster=forecaster,
-                cycles=history[rows],
-                told=told[rows],
-                rated_ah=rated_ah,
-                rest_hours=given_rest if is_last else None,
-                rest_source="given" if is_last and given_rest is not None else None,
-                coming=coming if is_last else coming_of(history[end]),
-            )
-        )
-    return cuts
+def past(forecaster: FleetForecaster, series: Series, width: int) -> FleetWindows:
+    """Cut the windows of up to so many cycles before each of a battery's, from the sixth on."""
+    asked = after_each(series.cycles, SHORTEST, width)
+    return FleetWindows(forecaster, asked.take(range(len(asked) - 1)))
 
 
-def _steps(windows: Sequence[FleetWindow], states: Sequence[State]) -> Steps:
-    """Return what the network sees of the windows, whatever their lengths."""
-    longest = max(len(it.cycles) for it in windows)
-    told = np.full((len(windows), longest + 1, len(fleet.NAMES)), np.nan)
-    capacity = np.full((len(windows), longest), np.nan)
-    for at, (it, known) in enumerate(zip(windows, states, strict=True)):
-        told[at, longest - len(it.cycles) : -1] = columns.measured(it.cycles, fleet.NAMES)
-        told[at, -1] = columns.measured([vars(it.coming)], fleet.NAMES)[0]
-        capacity[at, longest - len(it.cycles) :] = known.truth * (known.rated_ah or 1.0)
-    return fleet.steps(told, capacity)
+def _or_one(rated_ah: Array) -> Array:
+    return np.where(np.isnan(rated_ah), 1.0, rated_ah)

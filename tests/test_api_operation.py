@@ -23,7 +23,7 @@ from api import observe
 from api.predictor import Predictor
 from api.schemas import EXAMPLE_CYCLE, EXAMPLE_WINDOW
 from api.store import Store, StoreError
-from model import forecast, train
+from model import columns, forecast, train
 from model.config import Config
 from tests.conftest import ALERTS, Server, rows, serving, version
 from tests.test_api import assert_problem
@@ -190,9 +190,10 @@ def test_the_model_says_how_many_cycles_it_needs(
         assert one == longer
         short = client.post("/predict/batch", json=[EXAMPLE_WINDOW, EXAMPLE_WINDOW[:29]])
         assert_problem(short, 422, "window 2: 29 cycles, the model needs 30")
-        body = client.get("/openapi.json").json()["paths"]["/predict"]["post"]["requestBody"]
-        asked = body["content"]["application/json"]
-        assert asked["schema"]["minItems"] == len(asked["examples"]["window"]["value"]) == 30
+        schema = client.get("/openapi.json").json()
+        body = schema["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
+        assert len(body["examples"]["example"]["value"]) == 30
+        assert schema["components"]["schemas"]["Cycles"]["minItems"] == 30
         assert client.get("/batteries/S0003/prediction").status_code == 200
         known = client.get("/batteries/S0003/predictions").json()["predictions"]
         assert [it["cycle_index"] for it in known] == list(range(31, 62))
@@ -213,7 +214,9 @@ def test_windows_that_wait_together_share_one_pass(
 
     async def ask() -> list[float | None]:
         predictor = Predictor(model_path)
-        answers = await asyncio.gather(*(predictor.predict(window) for window in windows))
+        answers = await asyncio.gather(
+            *(predictor.predict(columns.of(window)) for window in windows)
+        )
         return [prediction.capacity_ah for _, prediction in answers]
 
     together = asyncio.run(ask())
@@ -226,7 +229,7 @@ def test_windows_that_wait_together_share_one_pass(
 def test_one_bad_window_does_not_fail_its_neighbours(model_path: Path) -> None:
     async def ask() -> list[object]:
         predictor = Predictor(model_path)
-        asked = (predictor.predict(EXAMPLE_WINDOW[: 50 - k]) for k in (0, 1, 0))
+        asked = (predictor.predict(columns.of(EXAMPLE_WINDOW[: 50 - k])) for k in (0, 1, 0))
         answers = await asyncio.gather(*asked, return_exceptions=True)
         return list(answers)
 

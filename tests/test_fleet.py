@@ -23,8 +23,8 @@ from model import (
     predict,
     spread,
     train,
-    window_fleet,
 )
+from model.asked import together
 from model.columns import Array, measured
 from model.config import Config
 from model.data import ModelError
@@ -32,6 +32,7 @@ from model.fleet import INPUTS, Coming, Steps
 from model.fleet_network import FleetNetwork, Said
 from model.levels import Levels, Point
 from model.window import Answer, answer
+from model.window_fleet import FleetWindows
 from tests.conftest import rows
 
 Cycles = list[dict[str, Any]]
@@ -80,7 +81,7 @@ def seen(*pasts: Cycles, coming: Coming = NOTHING) -> Steps:
     told = np.full((len(pasts), longest + 1, len(fleet.NAMES)), np.nan)
     capacity = np.full((len(pasts), longest), np.nan)
     for at, past in enumerate(pasts):
-        told[at, -1 - len(past) :] = measured([*past, vars(coming)], fleet.NAMES)
+        told[at, -1 - len(past) :] = measured([*past, coming._asdict()], fleet.NAMES)
         capacity[at, longest - len(past) :] = fleet.truth(past)
     return fleet.steps(told, capacity)
 
@@ -108,7 +109,13 @@ def test_median_and_spread_by_hand() -> None:
     long = np.append(np.full(50, 0.5), np.full(20, 0.01))
     assert spread.spread(long)[-1] == pytest.approx(np.exp((20 * np.log(0.01) + 2 * usual) / 22))
     gaps = np.array([1.0, nan, 0.99, nan])
-    assert spread.of_window(gaps) == pytest.approx(spread.spread(np.array([nan, -0.01]))[-1])
+    alone = np.array([1.0, nan, nan, nan])
+    found = spread.of_each(np.stack([gaps, alone]))
+    assert found == pytest.approx([spread.spread(np.array([nan, -0.01]))[-1], 6e-3])
+    many = walk()
+    windows = np.lib.stride_tricks.sliding_window_view(many, 30)
+    changes = np.diff(windows) / windows[:, :-1]
+    assert spread.of_each(windows) == pytest.approx(spread.spread(changes)[:, -1])
 
 
 def test_changes_are_told_in_the_batterys_own_spreads() -> None:
@@ -150,10 +157,13 @@ def test_a_new_operating_point_is_told() -> None:
     # what the charge before it took in compares with none
     charged = Coming(avg_current_load=4.0, charge_capacity=2.0, cc_charge_time=3000.0)
     assert np.isnan(seen(cycles(FADING), coming=charged).inputs[0, -1, fleet.CHARGE[1:]]).all()
-    last, far = cycles([2.0])[0], Coming(ambient_temperature=40.0)
-    assert fleet.is_elsewhere(last, far)
-    assert not fleet.is_elsewhere(last, Coming(avg_current_load=2.2))
-    assert not fleet.is_elsewhere(last, Coming())
+    planned = [
+        Coming(ambient_temperature=40.0), Coming(avg_current_load=2.2), Coming(),
+        Coming(avg_current_load=4.0),
+    ]  # fmt: skip
+    nothing: list[None] = [None] * len(planned)
+    ((_, windows),) = together([cycles(FADING)] * len(planned), 3, nothing, nothing, planned)
+    assert windows.is_elsewhere().tolist() == [True, False, False, True]
 
 
 def test_a_cycle_without_ground_truth_is_left_out() -> None:
@@ -196,8 +206,10 @@ def larger(past: Cycles, factor: float = 25.0) -> Cycles:
 
 def test_a_larger_cell_is_seen_alike() -> None:
     past = cycles(walk())
-    coming = fleet.coming_of(past[-1])
-    (scaled,) = (fleet.coming_of(it) for it in larger(past[-1:]))
+    coming, scaled = (
+        Coming(**{name: it[-1].get(name) for name in fleet.FOREKNOWN})
+        for it in (past, larger(past))
+    )
     one, other = seen(past[:-1], coming=coming), seen(larger(past[:-1]), coming=scaled)
     np.testing.assert_allclose(other.inputs, one.inputs, atol=1e-9)
     np.testing.assert_allclose(other.change, one.change, atol=1e-9)
@@ -219,20 +231,20 @@ def said(network: FleetNetwork, windows: Steps) -> Array:
 def test_a_window_alone_is_answered_as_beside_longer_ones(network: FleetNetwork) -> None:
     windows = [cycles(walk(count)) for count in (5, 50, 12)]
     every = seen(*windows)
-    for row, (it, together) in enumerate(zip(windows, said(network, every), strict=True)):
+    for row, (it, batched) in enumerate(zip(windows, said(network, every), strict=True)):
         one = seen(it)
         assert one.count == every.count[row] == len(it)
         steps = slice(len(it))
         np.testing.assert_array_equal(one.inputs[0], every.inputs[row, steps])
         np.testing.assert_array_equal(one.change[0], every.change[row, steps])
-        np.testing.assert_allclose(said(network, one)[0], together[steps], atol=1e-6)
+        np.testing.assert_allclose(said(network, one)[0], batched[steps], atol=1e-6)
     assert np.isnan(every.inputs[0, 5:]).all()
     assert not fleet.masked(every)[0, 5:].any()
 
 
 def test_what_is_said_after_a_cycle_knows_nothing_of_later_ones(network: FleetNetwork) -> None:
     past = cycles(walk())
-    foreknown = vars(Coming()).keys() - {"avg_current_load", "ambient_temperature"}
+    foreknown = set(fleet.FOREKNOWN) - {"avg_current_load", "ambient_temperature"}
     (usual,) = said(network, seen(past))
     for end in (5, 12, 20):
         # of the next cycle stays what is known when it begins
@@ -375,8 +387,8 @@ def told(*asked: Any, **given: Any) -> forecast.Prediction:
 def by_fleet(model: forecast.Model, window: Cycles, rated_ah: float | None = None) -> Answer:
     """What the fleet network says, whichever network would be asked."""
     assert model.fleet
-    widths = range(len(window), len(window) + 1)
-    (made,) = answer(window_fleet.cut(model.fleet, window, widths, Coming(), None, rated_ah))
+    ((_, asked),) = together([window], len(window), [None], [rated_ah], [NOTHING])
+    (made,) = answer(FleetWindows(model.fleet, asked))
     return made
 
 

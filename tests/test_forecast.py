@@ -10,6 +10,7 @@ import pytest
 from psycopg2.extensions import connection
 
 from model import baselines, data, forecast, scores, state, train
+from model.asked import together
 from model.config import MEASURED, Config
 from model.data import ModelError, Windows
 from model.fade import Course, Fade
@@ -59,10 +60,10 @@ def test_the_interval_follows_a_batterys_own_errors() -> None:
     interval = Interval()
     interval.fit([np.full(200, 2.0)])
     assert interval.half_width() == pytest.approx(2.0)
-    assert interval.half_width(np.full(20, 5.0)) == pytest.approx(5.0)
-    assert interval.half_width(np.full(20, 0.1)) == pytest.approx(0.1)
-    older = np.concatenate([np.full(100, 50.0), np.full(20, 0.1)])
-    assert interval.half_width(older) == pytest.approx(0.1)  # only the last 20 count
+    nothing = np.full(20, np.nan)
+    few = np.append(nothing[:18], [0.1, -9.0])  # the training cells' errors stand for the others
+    own = np.stack([np.full(20, 5.0), np.full(20, -0.1), nothing, few])
+    assert interval.half_widths(own) == pytest.approx([5.0, 0.1, 2.0, 2.0])
 
 
 def test_batteries_count_alike_however_long_they_lived() -> None:
@@ -106,12 +107,10 @@ def test_unlike_windows_are_told_by_feature() -> None:
         ([1, 1, 1, 1, 0.6], ["soh"]),
         ([1, 1, np.nan, 1, 1], ["time_to_discharge"]),
     ):
-        assert familiarity.unlike(known * change) == [told]
-        assert familiarity.beyond(known * change) == [told]
+        assert familiarity.judge(known * change) == ([told], [told])
     # at the same level it may change in another way: no other cell, but another course
     known[0, :, 4] += [0.05, -0.05] * 4 + [0, 0]
-    assert familiarity.unlike(known) == [["soh"]]
-    assert familiarity.beyond(known) == [[]]
+    assert familiarity.judge(known) == ([["soh"]], [[]])
 
 
 def test_an_end_of_life_is_the_same_however_far_apart_the_truths_lie() -> None:
@@ -157,13 +156,16 @@ def test_a_missing_capacity_is_told_by_the_time_to_discharge(
     forecaster.learn_capacity(data.read(sql, ["S0001", "S0002"]))
     assert float(forecaster.rated_capacity_ah) == pytest.approx(2)
     past = history(sql, "S0003")
-    told = state.told([{"time_to_discharge": it["time_to_discharge"]} for it in past])
-    known = state.of(told, None, 2.0, forecaster.capacity_line.tolist())
-    assert known.soh == pytest.approx([it["soh_target"] for it in past], abs=0.01)
-    assert known.source is None  # until the window is found to be like those in training
-    assert state.settled(known, []).source == state.TRAINING
-    with pytest.raises(state.WindowError, match="send avg_current_load"):
-        state.settled(known, ["max_temperature"])
+    bare = [{"time_to_discharge": it["time_to_discharge"]} for it in past]
+    ((_, asked),) = together([bare], len(bare), [None], [None], [forecast.Coming()])
+    line = forecaster.capacity_line.tolist()
+    known, refused = state.of(state.told(asked), asked.rated_ah, 2.0, line)
+    assert not refused
+    assert known.soh[0] == pytest.approx([it["soh_target"] for it in past], abs=0.01)
+    assert known.source == [None]  # until the window is found to be like those in training
+    assert state.settled(known, [[]])[0].source == [state.TRAINING]
+    _, refused = state.settled(known, [["max_temperature"]])
+    assert "send avg_current_load" in str(refused[0])
 
 
 def of(it: forecast.Prediction) -> tuple[float, float, float]:
