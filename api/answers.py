@@ -151,3 +151,4 @@ class Status(BaseModel):
     """Whether the service can do its work."""
 
     status: str
+    detail: str | None = Field(None, description="What should be looked after all the same")

@@ -16,7 +16,7 @@ from api import alerts, batteries, guard, observe, predict, problems
 from api.answers import ModelCard, NetworkCard, Status
 from api.predictor import Predictor
 from api.schemas import described
-from api.state import TheModel
+from api.state import TheModel, ThePredictor
 from api.store import Store
 from model.forecast import ModelError
 
@@ -98,9 +98,10 @@ async def livez() -> Status:
 
 
 @app.get("/readyz", responses=problems.responses(503), tags=["operation"])
-def readyz(_loaded: TheModel) -> Status:
-    """Tell that there is a model to predict with."""
-    return Status(status="ok")
+def readyz(predictor: ThePredictor) -> Status:
+    """Tell that there is a model to predict with, and where it is not the one in its file."""
+    predictor.loaded()
+    return Status(status="ok", detail=predictor.refused)
 
 
 @app.get("/", include_in_schema=False)

@@ -1,6 +1,7 @@
 """The model in use: loaded again when its file is replaced, run once for requests that meet."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from prometheus_client import Gauge
 
 from model import columns, forecast
 from model.columns import Columns
@@ -24,6 +26,13 @@ from model.forecast import (
     TooFewCyclesError,
     Trajectory,
     WindowError,
+)
+
+log = logging.getLogger("battery_forecast.model")
+REFUSED = Gauge(
+    "model_refused",
+    "1 while the model's file cannot be used and the one loaded before goes on serving",
+    multiprocess_mode="max",
 )
 
 # One core per worker: on so small a network more threads cost more than they give.
@@ -136,6 +145,7 @@ class Predictor:
         self._lock = threading.Lock()
         self._stamp: list[tuple[int, int, int] | None] | None = None
         self._loaded: Loaded | None = None
+        self.refused: str | None = None  # why what lies at the path now is not what serves
         self._waiting: list[_Waiting] = []
         self._running: asyncio.Task[None] | None = None
 
@@ -150,10 +160,16 @@ class Predictor:
             if self._loaded is None or stamp != self._stamp:
                 try:
                     model = forecast.load(self._path)
-                except ModelError:
+                except ModelError as error:
                     if self._loaded is None:
                         raise
+                    if str(error) != self.refused:
+                        log.error("%s; the model loaded before goes on serving", error)
+                    self.refused = str(error)
+                    REFUSED.set(1)
                 else:
+                    self.refused = None
+                    REFUSED.set(0)
                     trajectory = lru_cache(KEPT_TRAJECTORIES)(partial(_trajectory, model))
                     self._loaded = Loaded(model, trajectory)
                 self._stamp = stamp

@@ -14,6 +14,8 @@ from model.model_file import Forecaster
 from model.state import States
 from model.window import Foretold, Windows
 
+MEDIAN = "window median"
+NOTHING = "no cycle tells one: reckoned as none"
 UNUSED = "given, but this network sees no rests"
 
 
@@ -72,9 +74,10 @@ class FixedWindows(Windows[Forecaster]):
         if not self.forecaster.config.rests:
             return np.full(len(is_given), np.nan), [UNUSED if it else None for it in is_given]
         hours = np.where(np.isnan(self.asked.rests[:, 0]), self.coming_rests[:, 2], np.nan)
+        is_told = np.isfinite(self._rests[..., 2]).any(axis=1).tolist()
         return hours, [
-            None if hour != hour else "given" if given else "window median"
-            for hour, given in zip(hours.tolist(), is_given, strict=True)
+            None if hour != hour else "given" if given else MEDIAN if told else NOTHING
+            for hour, given, told in zip(hours.tolist(), is_given, is_told, strict=True)
         ]
 
     def _rests_after(self) -> Array:

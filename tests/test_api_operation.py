@@ -38,7 +38,7 @@ def test_without_a_model_it_says_to_train(tmp_path: Path, monkeypatch: pytest.Mo
                 assert_problem(client.get(path), 503, "python -m model.train")
             answer = client.post("/predict", json=EXAMPLE_WINDOW)
             assert_problem(answer, 503, "python -m model.train")
-            assert client.get("/livez").json() == {"status": "ok"}
+            assert client.get("/livez").json()["status"] == "ok"
 
 
 def test_the_fleet_is_shown_without_a_model(
@@ -95,7 +95,10 @@ def test_a_retrained_model_is_picked_up_and_never_half_read(
 
 
 def test_a_damaged_model_is_not_served_and_the_last_one_goes_on(
-    tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    model_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     path = tmp_path / "model.pth"
     content = model_path.read_bytes()
@@ -110,11 +113,18 @@ def test_a_damaged_model_is_not_served_and_the_last_one_goes_on(
         ):  # fmt: skip
             path.write_bytes(damaged)
             assert client.post("/predict", json=EXAMPLE_WINDOW).json() == before
+            ready = client.get("/readyz").json()
+            assert ready["status"] == "ok"
+            assert "is not a model of this version" in ready["detail"]
+            assert "model_refused 1.0" in client.get("/metrics").text
+            assert "the model loaded before goes on serving" in caplog.text
             with pytest.raises(forecast.ModelError, match="is not a model of this version"):
                 forecast.load(path)
         retrain(path, model_path, 0.1)
         after = client.post("/predict", json=EXAMPLE_WINDOW).json()
         assert after["model_version"] != before["model_version"]
+        assert client.get("/readyz").json()["detail"] is None
+        assert "model_refused 0.0" in client.get("/metrics").text
 
 
 def trained(url: str, folder: Path, features: str, **knobs: Any) -> Path:
