@@ -74,10 +74,10 @@ class FixedWindows(Windows[Forecaster]):
         if not self.forecaster.config.rests:
             return np.full(len(is_given), np.nan), [UNUSED if it else None for it in is_given]
         hours = np.where(np.isnan(self.asked.rests[:, 0]), self.coming_rests[:, 2], np.nan)
-        is_told = np.isfinite(self._rests[..., 2]).any(axis=1).tolist()
+        is_told = np.any(np.isfinite(self._rests[..., 2]), axis=1)
         return hours, [
             None if hour != hour else "given" if given else MEDIAN if told else NOTHING
-            for hour, given, told in zip(hours.tolist(), is_given, is_told, strict=True)
+            for hour, given, told in zip(hours.tolist(), is_given, is_told.tolist(), strict=True)
         ]
 
     def _rests_after(self) -> Array:
