@@ -19,7 +19,7 @@ from fastapi.testclient import TestClient
 from psycopg2.extensions import connection, parse_dsn
 
 import api.main
-from api import observe
+from api import observe, store
 from api.predictor import Predictor
 from api.schemas import EXAMPLE_CYCLE, EXAMPLE_WINDOW
 from api.store import Store, StoreError
@@ -416,8 +416,7 @@ def test_a_database_that_does_not_answer_does_not_hold_up_the_metrics(
 
 
 def test_the_connections_only_read(simulated: str, sql: connection) -> None:
-    store = Store()
-    opened = store._connect()
+    opened = store.connect()
     with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction), opened.cursor() as cursor:
         cursor.execute("create table x (y int)")
     opened.close()
