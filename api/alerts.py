@@ -31,14 +31,14 @@ def alerts(
     """List the alerts that are open, the newest first."""
     since, name, kind = paging.place(after, datetime.fromisoformat, paging.name, paging.name)
     rows = store.rows(
-        "alerts", history=history, battery_id=battery_id, limit=limit, offset=offset,
+        "alerts", history=history, battery_id=battery_id, limit=limit + 1, offset=offset,
         after_since=since, after_battery_id=name, after_kind=kind,
     )  # fmt: skip
-    last = [rows[-1][it] for it in ("since", "battery_id", "kind")] if rows else []
+    page, link = paging.cut(request, rows, limit, "since", "battery_id", "kind")
     return asked.answer(
-        Alerts(total=rows[0]["total"] if rows else 0, alerts=rows),
-        lambda: Table(columns(Alert), rows),
-        **paging.link(request, limit, rows, *last),
+        Alerts(total=page[0]["total"] if page else 0, alerts=page),
+        lambda: Table(columns(Alert), page),
+        **link,
     )
 
 

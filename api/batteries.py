@@ -118,17 +118,18 @@ def cycles(
     (place,) = paging.place(after, int)
     if known := asked.unchanged(store.stamp(battery_id)):
         return known
-    rows = store.rows("cycles", battery_id=battery_id, limit=limit, offset=offset, after=place)
+    rows = store.rows("cycles", battery_id=battery_id, limit=limit + 1, offset=offset, after=place)
     if not rows:
         _battery(store, battery_id)
+    page, link = paging.cut(request, rows, limit, "discharge_index")
     return asked.answer(
-        Cycles(battery_id=battery_id, total=rows[0]["total"] if rows else 0, cycles=rows),
+        Cycles(battery_id=battery_id, total=page[0]["total"] if page else 0, cycles=page),
         lambda: _table(
             {**columns(RecordedCycle), **FEATURES},
-            [{**row, **(row["features"] or {})} for row in rows],
+            [{**row, **(row["features"] or {})} for row in page],
             battery_id,
         ),
-        **paging.link(request, limit, rows, rows[-1]["discharge_index"] if rows else None),
+        **link,
     )
 
 
@@ -196,10 +197,10 @@ def prediction(
 
 def _require_rests(cycles: list[Row], predicted: Prediction) -> None:
     """End the request with 422 where a rest was given that nothing was made of."""
-    if predicted.rest_source != "given":
-        lack = f"the network that answers, {predicted.features}, knows of no rests"
-    elif all(cycle.get("rest_hours") is None for cycle in cycles):
+    if all(cycle.get("rest_hours") is None for cycle in cycles):
         lack = f"none of the last {len(cycles)} cycles has a rest to compare it with"
+    elif predicted.rest_source != "given":
+        lack = f"the network that answers, {predicted.features}, knows of no rests"
     else:
         return
     raise problems.refusal([FieldError(field="rest_hours", detail=f"{lack}: leave it out")])

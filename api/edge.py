@@ -4,8 +4,8 @@ from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# Stands for a slash within a name while routes are looked for: a surrogate, which no path holds.
-SLASH = "\udc2f"
+# Stands for a slash within a name while routes are looked for. Unicode has it for uses like this.
+SLASH = "\ufdd0"
 SAFETY = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",

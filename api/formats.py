@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import duckdb
 import mimeparse  # type: ignore[import-untyped]
@@ -101,13 +102,15 @@ AskedObject = Annotated[Asked, Depends(_asked)]
 AskedRows = Annotated[Asked, Depends(_asked_for_rows)]
 
 
-def columns(model: type[BaseModel], *names: str) -> dict[str, str]:
-    """Return the SQL types of a model's fields, of all that are no lists where none is named."""
+def columns(model: type[BaseModel]) -> dict[str, str]:
+    """Return the SQL types of a model's fields, but of those that hold lists or objects."""
     found = {}
     for name, field in model.model_fields.items():
-        kinds = [it for it in (field.annotation, *get_args(field.annotation)) if it in TYPES]
-        if kinds and (not names or name in names):
-            found[name] = TYPES[kinds[0]]
+        is_union = get_origin(field.annotation) in (Union, UnionType)
+        kinds = get_args(field.annotation) if is_union else (field.annotation,)
+        plain = [str if get_origin(it) is Literal else it for it in kinds if it is not NoneType]
+        if plain[0] in TYPES:
+            found[name] = TYPES[plain[0]]
     return found
 
 

@@ -121,16 +121,26 @@ app.openapi = partial(_described, app.openapi)  # type: ignore[method-assign]
 app.include_router(observe.router)
 
 
-@app.get("/livez", tags=["operation"])
+operation = APIRouter(
+    tags=["operation"],
+    dependencies=[Depends(guard.only_known)],
+    responses=problems.responses(422),
+)
+
+
+@operation.get("/livez")
 async def livez() -> Status:
     """Tell that the process answers."""
     return Status(status="ok")
 
 
-@app.get("/readyz", responses=problems.responses(503), tags=["operation"])
+@operation.get("/readyz", responses=problems.responses(503))
 def readyz(_loaded: TheModel) -> Status:
     """Tell that there is a model to predict with."""
     return Status(status="ok")
+
+
+app.include_router(operation)
 
 
 @app.get("/", include_in_schema=False)

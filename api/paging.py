@@ -6,7 +6,7 @@ counts rows, which a build may put before it.
 
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import Query, Request
@@ -17,7 +17,7 @@ Limit = Annotated[int, Query(ge=1, le=5000, description="Rows of a page")]
 Offset = Annotated[int, Query(ge=0, le=1_000_000, description="Rows before the page")]
 After = Annotated[
     str | None,
-    Query(max_length=600, description="Where the page begins: taken from the Link of the last one"),
+    Query(max_length=600, description="Where the page begins: from the Link of the one before"),
 ]
 
 
@@ -41,14 +41,17 @@ def name(value: Any) -> str:
     return text
 
 
-def link(request: Request, limit: int, rows: Sequence[Any], *after: Any) -> dict[str, str]:
-    """Return the header Link to the page after these rows, where they fill theirs.
+def cut(
+    request: Request, rows: Sequence[Mapping[str, Any]], limit: int, *sorted_by: str
+) -> tuple[list[Mapping[str, Any]], dict[str, str]]:
+    """Return a page of the rows, of which there is one more than fits if it is not the last.
 
-    `after` are the values that the last row is sorted by.
+    And the header Link to the next one: after the last row, by the columns that rows are sorted by.
     """
-    if len(rows) < limit:
-        return {}
-    told = json.dumps(after, ensure_ascii=False, default=str).encode()
-    there = base64.urlsafe_b64encode(told).decode()
-    url = request.url.remove_query_params("offset").include_query_params(after=there)
-    return {"Link": f'<?{url.query}>; rel="next"'}
+    if len(rows) <= limit:
+        return list(rows), {}
+    last = [rows[limit - 1][column] for column in sorted_by]
+    told = json.dumps(last, ensure_ascii=False, default=str).encode()
+    after = base64.urlsafe_b64encode(told).decode()
+    url = request.url.remove_query_params("offset").include_query_params(after=after)
+    return list(rows[:limit]), {"Link": f'<?{url.query}>; rel="next"'}

@@ -133,9 +133,9 @@ def asking_for(
 ) -> dict[str, Any]:
     """Return the OpenAPI schema with what a model needs: of how many cycles, a rest may be null."""
     asked = deepcopy(schema)
-    for path in ("/predict", "/predict/batch"):
+    for path in ("/v1/predict", "/v1/predict/batch"):
         body = asked["paths"][path]["post"]["requestBody"]["content"]["application/json"]
-        one = body["schema"] if path == "/predict" else body["schema"]["items"]
+        one = body["schema"] if path == "/v1/predict" else body["schema"]["items"]
         one["minItems"] = window
         for example in body["examples"].values():
             example["value"] = _of_length(example["value"], window)

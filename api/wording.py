@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from api.edge import SLASH
 from api.schemas import Cycle
 
 _FEATURES = TypeAdapter(Cycle).json_schema()["properties"]
@@ -82,5 +83,5 @@ def _sent(value: Any) -> str:
         return "an object"
     if isinstance(value, list | tuple):
         return "a list"
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = json.dumps(value, ensure_ascii=False, default=str).replace(SLASH, "/")
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"

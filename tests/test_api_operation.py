@@ -190,7 +190,7 @@ def test_the_model_says_how_many_cycles_it_needs(
         assert one == longer
         short = client.post("/predict/batch", json=[EXAMPLE_WINDOW, EXAMPLE_WINDOW[:29]])
         assert_problem(short, 422, "window 2: 29 cycles, the model needs 30")
-        body = client.get("/openapi.json").json()["paths"]["/predict"]["post"]["requestBody"]
+        body = client.get("/openapi.json").json()["paths"]["/v1/predict"]["post"]["requestBody"]
         asked = body["content"]["application/json"]
         assert asked["schema"]["minItems"] == len(asked["examples"]["window"]["value"]) == 30
         assert client.get("/batteries/S0003/prediction").status_code == 200
