@@ -2,6 +2,7 @@
 
 from urllib.parse import unquote
 
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # Stands for a slash within a name while routes are looked for. Unicode has it for uses like this.
@@ -45,3 +46,21 @@ class Edge:
             await self._app(scope, receive, safe)
         finally:
             scope["method"] = method
+
+
+class Compression(GZipMiddleware):
+    """Compresses answers that are large, and not so already."""
+
+    def __init__(self, app: ASGIApp, *packed: str) -> None:
+        """Leave alone the media types that are packed."""
+        super().__init__(
+            app,
+            minimum_size=1000,
+            compresslevel=5,
+            exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, *packed),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # one forecast is never large: it need not pay for the question
+        is_small = scope["type"] == "http" and scope["path"].endswith("/predict")
+        await (self.app if is_small else super().__call__)(scope, receive, send)

@@ -11,7 +11,6 @@ from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
-from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
 from api import alerts, batteries, edge, guard, observe, predict, problems
 from api.answers import ModelCard, NetworkCard, Status
@@ -66,12 +65,7 @@ app = FastAPIOffline(
 )
 problems.install(app)
 app.add_middleware(guard.BodyLimit)
-app.add_middleware(
-    GZipMiddleware,
-    minimum_size=1000,
-    compresslevel=5,
-    exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, PARQUET),
-)
+app.add_middleware(edge.Compression, PARQUET)
 app.add_middleware(edge.Edge)
 app.add_middleware(observe.Observer)
 
