@@ -26,7 +26,7 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        method = scope["method"]
+        method, path = scope["method"], scope["path"]
         raw = scope.get("raw_path") or b""
         if b"%2F" in raw or b"%2f" in raw:
             steps = raw.decode("ascii").split("/")
@@ -44,8 +44,8 @@ class Edge:
 
         try:
             await self._app(scope, receive, safe)
-        finally:
-            scope["method"] = method
+        finally:  # for the log
+            scope["method"], scope["path"] = method, path
 
 
 class Compression(GZipMiddleware):

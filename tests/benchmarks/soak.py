@@ -142,6 +142,8 @@ def main() -> int:
     print(f"{len(took):,} answers in {seconds:.0f} s: {dict(sorted(told.statuses.items()))}")
     print(f"median {1e3 * took[len(took) // 2]:.1f} ms, 99th percentile "
           f"{1e3 * took[len(took) * 99 // 100]:.0f} ms")  # fmt: skip
+    minutes = [f"{it / 2**20:.0f}" for _, it in told.memory[:: round(SETTLED_S / EVERY_S)]]
+    print(f"memory by the minute, MiB: {', '.join(minutes)}")
     print(f"memory {statistics.median(settled or last) / 2**20:.0f} MiB after a minute, "
           f"{statistics.median(last) / 2**20:.0f} MiB in the end: {growth:+.1%}")  # fmt: skip
     print(
