@@ -1,23 +1,25 @@
-"""Who may ask, and how much: the key, and the limits of a request's body."""
+"""Who may ask, what, and how much: the key, the parameters, the limits of a request's body."""
 
 import asyncio
 import hmac
 import ipaddress
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Annotated, Any
 
 from fastapi import HTTPException, Request, Security
+from fastapi.dependencies.models import Dependant
 from fastapi.security import APIKeyHeader
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import ProblemError
+from api.problems import FieldError, ProblemError, refusal
 
 MEBIBYTE = 1024 * 1024
 BODY_LIMIT = MEBIBYTE
-BODY_LIMITS = {"/predict/batch": 32 * MEBIBYTE}
+BODY_LIMITS = {"/predict/batch": 32 * MEBIBYTE}  # under /v1, too
 BODY_TIMEOUT_S = 20
+FORWARDED = (b"forwarded", b"via", b"x-real-ip", b"x-forwarded-")  # how such headers begin
 
 key_header = APIKeyHeader(
     name="X-API-Key", auto_error=False, description="Needed where the service was given API_KEY"
@@ -31,24 +33,50 @@ async def allowed(request: Request, key: Annotated[str | None, Security(key_head
         # a header is bytes, which the framework has read as Latin-1
         if not hmac.compare_digest((key or "").encode("latin-1"), wanted.encode()):
             raise ProblemError(401, "X-API-Key is missing or wrong")
-    elif not (os.environ.get("API_OPEN") or _is_local(_host(request))):
+    elif not (os.environ.get("API_OPEN") or _is_local(request)):
         raise ProblemError(
-            403, "on a public address the service needs a key: set API_KEY, or API_OPEN=1"
+            403,
+            "on a public address, or behind a proxy, the service needs a key: set API_KEY, "
+            "or API_OPEN=1",
         )
 
 
-def _host(request: Request) -> str:
-    """Return the address of this machine that the request came to."""
-    server = request.scope.get("server")
-    return str(server[0]) if server else ""
+def _is_local(request: Request) -> bool:
+    """Tell whether this machine itself asks, by its own address.
+
+    What a proxy passes on is not local, wherever the proxy says that it comes from: one that lets
+    its callers write X-Forwarded-For would make everybody local.
+    """
+    ends = (request.scope.get("client"), request.scope.get("server"))
+    is_here = all(_is_loopback(str(end[0]) if end else "") for end in ends)
+    return is_here and not any(name.startswith(FORWARDED) for name, _ in request.scope["headers"])
 
 
 @lru_cache
-def _is_local(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a Unix socket's path
+    except ValueError:  # a Unix socket's path, or nothing
         return True
+
+
+async def only_known(request: Request) -> None:
+    """End the request with 422 where it has a parameter that its route does not take."""
+    if not request.scope["query_string"]:
+        return
+    route = request.scope["route"]
+    known = sorted(set(_parameters(route.dependant)))
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        takes = f"takes {', '.join(known)}" if known else "takes none"
+        detail = f"no parameter of {route.path} is called so: it {takes}"
+        raise refusal([FieldError(field=name, detail=detail) for name in unknown])
+
+
+def _parameters(dependant: Dependant) -> Iterator[str]:
+    yield from (it.alias for it in dependant.query_params)
+    for inner in dependant.dependencies:
+        yield from _parameters(inner)
 
 
 def described(schema_of: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -71,7 +99,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = BODY_LIMITS.get(scope["path"], BODY_LIMIT)
+        limit = BODY_LIMITS.get(scope["path"].removeprefix("/v1"), BODY_LIMIT)
         announced = next((v for k, v in scope["headers"] if k == b"content-length"), b"0")
         left = limit
         is_complete = False

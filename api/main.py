@@ -7,16 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.responses import FileResponse
-from fastapi.staticfiles import StaticFiles
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
-from api import alerts, batteries, guard, observe, predict, problems
+from api import alerts, batteries, edge, guard, observe, predict, problems
 from api.answers import ModelCard, NetworkCard, Status
+from api.formats import UNCHANGED, AskedObject
 from api.predictor import Predictor
-from api.schemas import described
+from api.schemas import PARQUET, described
 from api.state import TheModel, ThePredictor
+from api.static import Static
 from api.store import Store
 from model.forecast import ModelError
 
@@ -34,11 +36,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def _described(schema_of: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Say in the OpenAPI schema what the model in use asks for."""
-    schema = guard.described(schema_of)
+    schema = problems.described(guard.described(schema_of))
     try:
         return described(schema, app.state.predictor.loaded().model)
     except (AttributeError, ModelError):  # not started, or without a model
         return described(schema, None)
+
+
+def _name(route: APIRoute) -> str:
+    """Call an operation by its function."""
+    return route.name
 
 
 # Its /docs loads scripts from a package; FastAPI's own from another host.
@@ -50,22 +57,33 @@ app = FastAPIOffline(
     description="State of health (discharge capacity ÷ rated capacity), ahead of time.",
     lifespan=_lifespan,
     responses=problems.responses(500),
+    generate_unique_id_function=_name,
 )
 problems.install(app)
 app.add_middleware(guard.BodyLimit)
+app.add_middleware(edge.Compression, PARQUET)
+app.add_middleware(edge.Edge)
 app.add_middleware(observe.Observer)
 
-service = APIRouter(dependencies=[Depends(guard.allowed)], responses=problems.responses(401, 403))
+service = APIRouter(
+    dependencies=[Depends(guard.allowed), Depends(guard.only_known)],
+    responses=problems.responses(401, 403, 422),
+)
 service.include_router(predict.router)
 service.include_router(batteries.router)
 service.include_router(alerts.router)
 
 
-@service.get("/model", responses=problems.responses(503), tags=["forecast"])
-def model_card(loaded: TheModel) -> ModelCard:
+@service.get(
+    "/model",
+    response_model=ModelCard,
+    responses={**problems.responses(503), **UNCHANGED},
+    tags=["forecast"],
+)
+def model_card(asked: AskedObject, loaded: TheModel) -> Response:
     """Tell what the model is, what it learned from, and how well it did."""
     model = loaded.model
-    return ModelCard(
+    card = ModelCard(
         **loaded.origin(),
         window=model.window,
         shortest=model.shortest,
@@ -84,32 +102,46 @@ def model_card(loaded: TheModel) -> ModelCard:
         ],
         card=model.card,
     )
+    return asked.answer(card)
 
 
-app.include_router(service)
+app.include_router(service, prefix="/v1")
+app.include_router(service, include_in_schema=False)  # as they were called before there was a /v1
 app.openapi = partial(_described, app.openapi)  # type: ignore[method-assign]
 app.include_router(observe.router)
 
 
-@app.get("/livez", tags=["operation"])
+operation = APIRouter(
+    tags=["operation"],
+    dependencies=[Depends(guard.only_known)],
+    responses=problems.responses(422),
+)
+
+
+@operation.get("/livez")
 async def livez() -> Status:
     """Tell that the process answers."""
     return Status(status="ok")
 
 
-@app.get("/readyz", responses=problems.responses(503), tags=["operation"])
+@operation.get("/readyz", responses=problems.responses(503))
 def readyz(predictor: ThePredictor) -> Status:
     """Tell that there is a model to predict with, and where it is not the one in its file."""
     predictor.loaded()
     return Status(status="ok", detail=predictor.refused)
 
 
+app.include_router(operation)
+
+
 @app.get("/", include_in_schema=False)
 async def page() -> FileResponse:
     """Give the page; nothing on it may come from elsewhere."""
     policy = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:"
-    return FileResponse(PAGE / "index.html", headers={"Content-Security-Policy": policy})
+    framed = edge.SAFETY["Content-Security-Policy"]
+    headers = {"Content-Security-Policy": f"{policy}; {framed}", "Cache-Control": "no-cache"}
+    return FileResponse(PAGE / "index.html", headers=headers)
 
 
-app.mount("/page", StaticFiles(directory=PAGE))
-app.mount("/plotly", StaticFiles(packages=[("plotly", "package_data")]))
+app.mount("/page", Static(directory=PAGE))
+app.mount("/plotly", Static(packages=[("plotly", "package_data")]))

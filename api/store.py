@@ -1,13 +1,15 @@
 """Reads what dbt built, through a pool of read-only connections, opened again when they break."""
 
-import queue
-import threading
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg2
 from psycopg2.extensions import connection
 from psycopg2.extras import RealDictCursor
+from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
+from sqlalchemy.exc import TimeoutError as BusyError
+from sqlalchemy.pool import QueuePool
 
 import database
 
@@ -26,18 +28,27 @@ class StoreError(Exception):
 class Store:
     """Answers the queries of sql/ by name, each in a connection of its own."""
 
-    # psycopg2's own pools refuse at once when all connections are out, where waiting would do.
-
     def __init__(self) -> None:
-        self._slots = threading.BoundedSemaphore(POOL_SIZE)
-        self._idle: queue.SimpleQueue[connection] = queue.SimpleQueue()
+        self._pool = QueuePool(
+            connect,  # type: ignore[arg-type]  # typed but for its rowcount
+            pool_size=POOL_SIZE,
+            max_overflow=0,
+            timeout=WAIT_S,
+            reset_on_return=None,  # nothing is written, and no transaction left open
+            pre_ping=True,  # any of them may have died since it was last used
+            dialect=PGDialect_psycopg2(dbapi=psycopg2),  # type: ignore[no-untyped-call]
+        )
 
     def rows(self, name: str, **values: object) -> list[Row]:
         """Return what the query answers; raises StoreError where there is no answer to be had."""
-        if not self._slots.acquire(timeout=WAIT_S):
-            raise StoreError("all connections to the database are busy: try again")
         try:
-            return self._ask(QUERIES[name], values)
+            with closing(self._pool.connect()) as lent:
+                opened = cast(connection, lent.dbapi_connection)
+                with opened.cursor(cursor_factory=RealDictCursor) as cursor:
+                    cursor.execute(QUERIES[name], values)
+                    return [dict(row) for row in cursor.fetchall()]
+        except BusyError:
+            raise StoreError("all connections to the database are busy: try again") from None
         except (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn):
             raise StoreError(
                 "the database lacks what dbt builds: load recordings with `python -m loader PATH`, "
@@ -45,41 +56,20 @@ class Store:
             ) from None
         except (psycopg2.Error, database.DatabaseError) as error:
             raise StoreError(database.one_line(error)) from None
-        finally:
-            self._slots.release()
+
+    def stamp(self, battery_id: str) -> str:
+        """Return what changes whenever a build writes a row of the battery anew."""
+        return str(self.rows("stamp", battery_id=battery_id)[0]["stamp"])
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
-        while opened := self._take():
-            opened.close()
+        self._pool.dispose()
 
-    def _ask(self, query: str, values: Row) -> list[Row]:
-        while opened := self._take():  # any of them may have died since it was last used
-            try:
-                return self._execute(opened, query, values)
-            except (psycopg2.OperationalError, psycopg2.InterfaceError):
-                if not opened.closed:  # alive, and refused: out of time, out of memory
-                    raise
-        return self._execute(self._connect(), query, values)
 
-    def _take(self) -> connection | None:
-        try:
-            return self._idle.get_nowait()
-        except queue.Empty:
-            return None
-
-    def _connect(self) -> connection:
-        opened = database.connect()
-        opened.autocommit = True
-        with opened.cursor() as cursor:
-            cursor.execute(QUERIES["session"])
-        return opened
-
-    def _execute(self, opened: connection, query: str, values: Row) -> list[Row]:
-        try:
-            with opened.cursor(cursor_factory=RealDictCursor) as cursor:
-                cursor.execute(query, values)
-                return [dict(row) for row in cursor.fetchall()]
-        finally:
-            if not opened.closed:
-                self._idle.put(opened)
+def connect() -> connection:
+    """Open a connection as the service has them: sql/session.sql."""
+    opened = database.connect()
+    opened.autocommit = True
+    with opened.cursor() as cursor:
+        cursor.execute(QUERIES["session"])
+    return opened

@@ -19,7 +19,7 @@ from fastapi.testclient import TestClient
 from psycopg2.extensions import connection, parse_dsn
 
 import api.main
-from api import observe
+from api import observe, store
 from api.predictor import Predictor
 from api.schemas import EXAMPLE_CYCLE, EXAMPLE_WINDOW
 from api.store import Store, StoreError
@@ -201,7 +201,7 @@ def test_the_model_says_how_many_cycles_it_needs(
         short = client.post("/predict/batch", json=[EXAMPLE_WINDOW, EXAMPLE_WINDOW[:29]])
         assert_problem(short, 422, "window 2: 29 cycles, the model needs 30")
         schema = client.get("/openapi.json").json()
-        body = schema["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
+        body = schema["paths"]["/v1/predict"]["post"]["requestBody"]["content"]["application/json"]
         assert len(body["examples"]["example"]["value"]) == 30
         assert schema["components"]["schemas"]["Cycles"]["minItems"] == 30
         assert client.get("/batteries/S0003/prediction").status_code == 200
@@ -429,8 +429,7 @@ def test_a_database_that_does_not_answer_does_not_hold_up_the_metrics(
 
 
 def test_the_connections_only_read(simulated: str, sql: connection) -> None:
-    store = Store()
-    opened = store._connect()
+    opened = store.connect()
     with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction), opened.cursor() as cursor:
         cursor.execute("create table x (y int)")
     opened.close()

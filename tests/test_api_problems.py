@@ -1,8 +1,10 @@
 """Bad input of every kind: a problem that names the field, never a failure of the service."""
 
 import json
+import re
 import resource
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -64,12 +66,13 @@ def test_an_absurd_value_is_named(
     assert problem["errors"][0]["cycle"] == position
 
 
-@many(1000)
+@many(300)
 @given(body=anything)
 def test_any_json_is_refused(client: TestClient, body: object) -> None:
     for path in ("/predict", "/predict/batch"):
         answer = client.post(path, content=json.dumps(body), headers=JSON)
-        assert_problem(answer, 422)
+        said = assert_problem(answer, 422)["detail"]
+        assert not re.search("Input should|should have|validation", said)
 
 
 @many(200)
@@ -78,6 +81,72 @@ def test_any_bytes_are_refused(client: TestClient, body: bytes) -> None:
     answer = client.post("/predict", content=body, headers=JSON)
     assert answer.status_code in (400, 422)
     assert_problem(answer, answer.status_code)
+
+
+def bad(**told: object) -> list[object]:
+    """A window whose 11th cycle says something else."""
+    return [*EXAMPLE_WINDOW[:10], {**EXAMPLE_CYCLE, **told}, *EXAMPLE_WINDOW[11:]]
+
+
+FAULTS: list[tuple[object, str]] = [
+    ([], "0 cycles were sent: at least 50 are needed"),
+    ([EXAMPLE_CYCLE] * 1001, "1,001 cycles were sent: at most 1,000 are taken"),
+    (None, "null was sent: it must be a list of cycles"),
+    ({}, "an object was sent: it must be a list of cycles"),
+    ([[EXAMPLE_CYCLE]], "cycle 1: a list was sent: it must be an object of a cycle's features"),
+    (bad(max_temperature=400), "11, max_temperature: 400 °C was sent: it must be at most 150 °C"),
+    (bad(avg_voltage_load=0), "avg_voltage_load: 0 V was sent: it must be more than 0 V"),
+    (bad(time_to_discharge="long"), '"long" was sent: it must be a number, in s'),
+    (bad(time_to_discharge=True), "true was sent: it must be a number, in s"),
+    (bad(max_temperature=float("nan")), "NaN was sent: it must be a finite number"),
+    (bad(soh_target=2), "soh_target: 2 was sent: it must be at most 1.3"),
+    (bad(charm=1), "cycle 11, charm: no feature of a cycle is called so: there are avg_voltage"),
+]  # fmt: skip
+BATCH_FAULTS: list[tuple[object, str]] = [
+    ([], "0 windows were sent: at least 1 are needed"),
+    ([EXAMPLE_WINDOW, []], "window 2: 0 cycles were sent: at least 50 are needed"),
+    ([EXAMPLE_WINDOW, 5], "window 2: 5 was sent: it must be a list of cycles"),
+    ([EXAMPLE_WINDOW, [5]], "window 2, cycle 1: 5 was sent: it must be an object"),
+    ([EXAMPLE_WINDOW, bad(max_temperature=400)], "window 2, cycle 11, max_temperature: 400 °C"),
+    ({}, "an object was sent: it must be a list of windows"),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [("/v1/predict", *it) for it in FAULTS] + [("/v1/predict/batch", *it) for it in BATCH_FAULTS],
+)
+def test_a_fault_is_told_in_the_user_s_terms(
+    client: TestClient, path: str, body: object, said: str
+) -> None:
+    assert_problem(client.post(path, content=json.dumps(body), headers=JSON), 422, said)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("/v1/predict?rest_hours=soon", 'rest_hours: "soon" was sent: it must be a number, in h'),
+        ("/v1/predict?rated_capacity_ah=0", "0 Ah was sent: it must be at least 1e-06 Ah"),
+        ("/v1/alerts?limit=1.5", 'limit: "1.5" was sent: it must be a whole number'),
+        ("/v1/alerts?history=perhaps", 'history: "perhaps" was sent: it must be true or false'),
+        ("/v1/batteries?sort=age", "sort: \"age\" was sent: it must be one of 'battery_id'"),
+        ("/v1/batteries?search=" + 101 * "x", "it must be of at most 100 characters"),
+        ("/v1/batteries/a%00b", "it must be text without a NUL character"),
+        ("/v1/batteries?min_soh=inf", 'min_soh: "inf" was sent: it must be a finite number'),
+    ],
+)
+def test_a_parameter_is_told_in_the_user_s_terms(client: TestClient, asked: str, said: str) -> None:
+    method = "POST" if "predict" in asked else "GET"
+    assert_problem(client.request(method, asked, json=EXAMPLE_WINDOW), 422, said)
+
+
+def test_a_body_that_is_none_or_no_json(client: TestClient) -> None:
+    said = "the body is missing: it must be a list of cycles"
+    assert_problem(client.post("/v1/predict", headers=JSON), 422, said)
+    answer = client.post("/v1/predict", content='[{"max', headers=JSON)
+    assert_problem(answer, 422, "not JSON from character 2 on")
+    surrogate = client.post("/v1/predict", content='[{"\\ud800": 1}]', headers=JSON)
+    assert_problem(surrogate, 422, "cycle 1")
 
 
 def test_missing_and_unknown_fields_are_named(client: TestClient) -> None:
@@ -149,12 +218,18 @@ def test_memory_is_flat_under_bad_input(client: TestClient) -> None:
     assert ask(100) - warm < 5000  # 20 MB
 
 
-@many(200)
+@pytest.fixture(scope="module")
+def asking(service: str) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=service) as opened:
+        yield opened
+
+
+@many(100)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200))
-def test_any_battery_id_is_unknown(service: str, battery_id: str) -> None:
+def test_any_battery_id_is_unknown(asking: httpx2.Client, battery_id: str) -> None:
     assume(battery_id not in (".", ".."))  # these are steps of the path
     for rest in ("", "/cycles", "/forecast"):
-        answer = httpx2.get(f"{service}/batteries/{quote(battery_id, safe='')}{rest}")
+        answer = asking.get(f"/v1/batteries/{quote(battery_id, safe='')}{rest}")
         assert answer.status_code in (404, 422)
         assert_problem(answer, answer.status_code)
 
@@ -175,24 +250,23 @@ def test_every_route_declares_its_problems(client: TestClient) -> None:
     for path, operations in api.main.app.openapi()["paths"].items():
         for operation in operations.values():
             for status, answer in operation["responses"].items():
-                if status != "200":
+                if status not in ("200", "304"):
                     assert list(answer["content"]) == ["application/problem+json"], path
             assert "500" in operation["responses"]
 
 
-@pytest.mark.parametrize("key", [None, "secret"])
 def test_schemathesis_finds_nothing(
-    key: str | None, server: Server, simulated_template: str, model_path: Path
+    server: Server, simulated_template: str, model_path: Path
 ) -> None:
+    """With a key, so that it looks for ways around it, too."""
     url = server.create(simulated_template)
-    environment = {"DATABASE_URL": url, "MODEL_PATH": str(model_path), "API_KEY": key or ""}
+    environment = {"DATABASE_URL": url, "MODEL_PATH": str(model_path), "API_KEY": "secret"}
     tool = str(Path(sys.executable).with_name("schemathesis"))
-    given_key = ["-H", f"X-API-Key: {key}"] if key else []
     with serving("--no-access-log", **environment) as here:
         done = run(
             tool, "--config-file", "tests/schemathesis.toml", "run", f"{here}/openapi.json",
-            "--max-examples", "10", "--no-color", "--generation-deterministic",
-            "--suppress-health-check", "all", *given_key,
+            "--max-examples", "3", "--no-color", "--generation-deterministic",
+            "--suppress-health-check", "all", "-H", "X-API-Key: secret",
         )  # fmt: skip
     server.drop(url)
     assert done.returncode == 0, done.stdout[-5000:]

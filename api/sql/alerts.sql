@@ -1,19 +1,44 @@
--- One page of the alerts, with how many there are in all.
+-- One page of the alerts, the newest first, with how many there are in all.
+with
+
+matching as (
+
+    select
+        battery_id,
+        kind,
+        since,
+        until,
+        value,
+        threshold,
+        unit,
+        description,
+        count(*) over () as total
+    from fleet_alert
+    where
+        (until is null or %(history)s)
+        and (%(battery_id)s::text is null or battery_id = %(battery_id)s)
+
+)
+
 select
-    alerts.battery_id,
-    alerts.kind,
-    alerts.since,
-    alerts.until,
-    alerts.value,
-    alerts.threshold,
-    alerts.unit,
-    alerts.description,
+    matching.battery_id,
+    matching.kind,
+    matching.since,
+    matching.until,
+    matching.value,
+    matching.threshold,
+    matching.unit,
+    matching.description,
     coalesce(summary.is_simulated, false) as is_simulated,
-    count(*) over () as total
-from fleet_alert as alerts
-left join battery_summary as summary on alerts.battery_id = summary.battery_id
+    matching.total
+from matching
+left join battery_summary as summary on matching.battery_id = summary.battery_id
 where
-    (alerts.until is null or %(history)s)
-    and (%(battery_id)s::text is null or alerts.battery_id = %(battery_id)s)
-order by alerts.since desc, alerts.battery_id, alerts.kind
+    %(after_since)s::timestamptz is null
+    or matching.since < %(after_since)s
+    or (
+        matching.since = %(after_since)s
+        and (matching.battery_id, matching.kind) > (%(after_battery_id)s, %(after_kind)s)
+    )
+order by matching.since desc, matching.battery_id, matching.kind
 limit %(limit)s offset %(offset)s

@@ -8,10 +8,12 @@ select
     quality.reason,
     series.soh_target as soh,
     series.features,
-    count(*) over () as total
+    (select count(*) from cycle_quality where battery_id = %(battery_id)s) as total
 from cycle_quality as quality
 left join cycle_series as series
     on quality.battery_id = series.battery_id and quality.cycle_index = series.cycle_index
-where quality.battery_id = %(battery_id)s
+where
+    quality.battery_id = %(battery_id)s
+    and (%(after)s::numeric is null or quality.discharge_index > %(after)s)
 order by quality.discharge_index
 limit %(limit)s offset %(offset)s
