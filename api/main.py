@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 
-from api import alerts, batteries, guard, observe, predict, problems
+from api import alerts, batteries, fleet, guard, observe, predict, problems
 from api.answers import ModelCard, NetworkCard, Status
 from api.predictor import Predictor
 from api.schemas import asking_for
@@ -61,6 +61,7 @@ app.add_middleware(observe.Observer)
 
 service = APIRouter(dependencies=[Depends(guard.allowed)], responses=problems.responses(401, 403))
 service.include_router(predict.router)
+service.include_router(fleet.router)
 service.include_router(batteries.router)
 service.include_router(alerts.router)
 
