@@ -104,6 +104,7 @@ def predictions(battery_id: BatteryId, store: TheStore, loaded: TheModel) -> One
                 predicted_soh=it.soh,
                 soh_low=it.soh_low,
                 soh_high=it.soh_high,
+                features=it.features,
                 is_unlike_training=it.is_unlike_training,
                 soh=past[cycle_index - 1]["soh_target"] if cycle_index <= len(past) else None,
             )

@@ -9,11 +9,11 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.responses import FileResponse
-from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 
-from api import alerts, batteries, fleet, guard, observe, predict, problems
+from api import alerts, batteries, curves, fleet, guard, observe, predict, problems
 from api.answers import ModelCard, NetworkCard, Status
+from api.assets import Assets
 from api.predictor import Predictor
 from api.schemas import asking_for
 from api.state import TheModel
@@ -62,6 +62,7 @@ app.add_middleware(observe.Observer)
 service = APIRouter(dependencies=[Depends(guard.allowed)], responses=problems.responses(401, 403))
 service.include_router(predict.router)
 service.include_router(fleet.router)
+service.include_router(curves.router)
 service.include_router(batteries.router)
 service.include_router(alerts.router)
 
@@ -115,5 +116,12 @@ async def page() -> FileResponse:
     return FileResponse(PAGE / "index.html", headers={"Content-Security-Policy": policy})
 
 
-app.mount("/page", StaticFiles(directory=PAGE))
-app.mount("/plotly", StaticFiles(packages=[("plotly", "package_data")]))
+# the page's parts have to be of one state; the library may lag a day behind
+app.mount("/page", Assets("no-cache", directory=PAGE))
+app.mount(
+    "/plotly",
+    Assets(
+        "public, max-age=86400, stale-while-revalidate=31536000",
+        packages=[("plotly", "package_data")],
+    ),
+)
