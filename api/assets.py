@@ -2,7 +2,6 @@
 
 import gzip
 from functools import lru_cache
-from os import PathLike
 from typing import Any
 
 from fastapi.concurrency import run_in_threadpool
@@ -34,7 +33,7 @@ class Assets(StaticFiles):
             or "gzip" not in asked.get("accept-encoding", "")
         ):
             return answer
-        body = await run_in_threadpool(_gzipped, answer.path, answer.headers["etag"])
+        body = await run_in_threadpool(_gzipped, str(answer.path), answer.headers["etag"])
         kept = {
             name: answer.headers[name]
             for name in ("etag", "last-modified", "cache-control", "vary")
@@ -45,7 +44,7 @@ class Assets(StaticFiles):
 
 
 @lru_cache(maxsize=64)
-def _gzipped(path: str | PathLike[str], etag: str) -> bytes:
+def _gzipped(path: str, etag: str) -> bytes:
     """Compress a file; its etag tells one state of it from the next."""
     with open(path, "rb") as file:
         return gzip.compress(file.read(), 9)

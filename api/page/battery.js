@@ -37,7 +37,7 @@ export async function battery(place, id) {
     el("h1", {}, id),
     el("p", { class: "quiet" }, [summary.battery_group, summary.ambient && `ambient ${summary.ambient}`, summary.load && `load ${summary.load}`,
       summary.rated_capacity_ah ? `rated ${summary.rated_capacity_ah} Ah` : "not rated: no state of health"].filter(Boolean).join(" · ")),
-    ...alerts.map((each) => el("p", { class: "notice", "data-alert": each.kind }, el("strong", {}, words(each.kind)), ` ${each.description}, since ${new Date(each.since).toLocaleString()}`)),
+    ...alerts.map((each) => el("p", { class: "notice", "data-alert": each.kind }, el("strong", {}, words(each.kind)), ` since ${new Date(each.since).toLocaleString()}: ${each.description}`)),
     facts, said,
     card("State of health and features", lifeArea, {
       tools: [el("label", { for: "horizon" }, "Cycles ahead"), horizon, downloads(`${id}_soh`, lifeArea, () => lifeTable(it))],

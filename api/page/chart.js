@@ -44,7 +44,7 @@ const drawn = new Map();
 
 /** An empty chart, and what belongs to it: put both where they are to stand. */
 export function area(label, height = 320) {
-  const place = el("div", { class: "chart", role: "group", tabindex: "0", "aria-label": label, "aria-roledescription": "chart", title: "" });
+  const place = el("div", { class: "chart", role: "group", tabindex: "0", "aria-label": label, "aria-roledescription": "chart" });
   place.style.height = `${height}px`;
   return { place, legend: el("div", { class: "legend", role: "group", "aria-label": `Lines of: ${label}` }), hint: el("p", { class: "hidden-text" }, KEYS) };
 }
@@ -60,12 +60,13 @@ export async function chart({ place, legend }, name, describe, { view, chosen } 
   if (!place.isConnected) return;
   if (!place.data) place.replaceChildren();
   const off = new Set((view?.get("off") ?? "").split("|").filter(Boolean));
-  const zoomed = (view?.get("zoom") ?? "").split("~").filter(Boolean);
+  const zoomed = (view?.get("zoom") ?? "").split("~").map((it) => (it !== "" && Number.isFinite(Number(it)) ? Number(it) : it));
+  let resets = 0;
   const draw = async () => {
     const { traces, layout } = describe();
     const axis = { gridcolor: colour("line"), zerolinecolor: colour("line"), linecolor: colour("line"), automargin: true };
     const full = {
-      autosize: true, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", uirevision: "kept", dragmode: place.clientWidth < NARROW ? false : "zoom",
+      autosize: true, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", uirevision: resets, dragmode: place.clientWidth < NARROW ? false : "zoom",
       font: { family: getComputedStyle(document.body).fontFamily, size: 12.5, color: colour("text") },
       hovermode: "x unified", showlegend: false,
       hoverlabel: { bgcolor: colour("surface"), bordercolor: colour("line"), font: { color: colour("text") } },
@@ -73,17 +74,13 @@ export async function chart({ place, legend }, name, describe, { view, chosen } 
       margin: { l: 58, r: 12, t: 10, b: 44, ...layout.margin },
     };
     for (const key of Object.keys(full).filter((it) => /^[xy]axis/.test(it))) full[key] = { ...axis, ...full[key] };
-    const number = (it) => (it !== "" && Number.isFinite(Number(it)) ? Number(it) : it);
-    if (zoomed.length === 4) {
-      full.xaxis.range = zoomed.slice(0, 2).map(number);
-      full.yaxis.range = zoomed.slice(2).map(number);
-    }
     for (const it of traces) it.visible = !off.has(it.legendgroup ?? it.name);
-    await Plotly.react(place, traces, full, { responsive: true, displayModeBar: false });
-    legend?.replaceChildren(...entries(traces, off, (group) => {
+    await Plotly.react(place, traces, full, { responsive: true, displayModeBar: false, doubleClick: "reset" });
+    legend.replaceChildren(...entries(traces, off, async (group) => {
       off.has(group) ? off.delete(group) : off.add(group);
       view?.set("off", [...off].join("|"));
-      draw();
+      await draw();
+      [...legend.children].find((it) => it.dataset.group === group)?.focus();
     }));
   };
   const first = !drawn.has(place);
@@ -92,15 +89,14 @@ export async function chart({ place, legend }, name, describe, { view, chosen } 
   await draw();
   place.dataset.drawn = name;
   if (!first) return;
+  if (zoomed.length === 4) await Plotly.relayout(place, Object.fromEntries(["xaxis.range[0]", "xaxis.range[1]", "yaxis.range[0]", "yaxis.range[1]"].map((key, k) => [key, zoomed[k]])));
+  const zoom = (ends) => view?.set("zoom", ends.map((it) => (typeof it === "number" ? Number(it.toPrecision(6)) : it)).join("~"));
   place.on("plotly_relayout", (changed) => {
-    const ends = ["xaxis.range[0]", "xaxis.range[1]"].map((key) => changed[key]);
-    if (ends[0] === undefined && !("xaxis.autorange" in changed)) return;
-    zoomed.length = 0;
-    if (ends[0] !== undefined) zoomed.push(...ends, ...place.layout.yaxis.range);
-    view?.set("zoom", zoomed.map((it) => (typeof it === "number" ? Number(it.toPrecision(6)) : it)).join("~"));
+    if ("xaxis.range[0]" in changed || "yaxis.range[0]" in changed && !("xaxis.autorange" in changed)) zoom([...place.layout.xaxis.range, ...place.layout.yaxis.range]);
+    else if ("xaxis.autorange" in changed) zoom([]);
   });
   if (chosen) place.on("plotly_click", ({ points }) => points.length && chosen(points));
-  place.addEventListener("keydown", (event) => byKey(Plotly, place, event, chosen));
+  place.addEventListener("keydown", (event) => byKey(Plotly, place, event, chosen, () => { resets += 1; zoom([]); return draw(); }));
   fitted(place);
   place.on("plotly_afterplot", () => fitted(place));
 }
@@ -116,11 +112,7 @@ function entries(traces, off, toggle) {
   if (seen.size < 2) return [];
   let heading = null;
   return [...seen].flatMap(([group, it]) => {
-    const button = el("button", { type: "button", "aria-pressed": String(!off.has(group)), onclick: () => {
-      toggle(group);
-      const again = [...document.querySelectorAll(".legend button")].find((each) => each.dataset.group === group);
-      again?.focus();
-    } }, swatch(it), read(it.name));
+    const button = el("button", { type: "button", "aria-pressed": String(!off.has(group)), onclick: () => toggle(group) }, swatch(it), read(it.name));
     button.dataset.group = group;
     const title = it.meta?.section !== heading && it.meta?.section ? [el("span", { class: "quiet" }, it.meta.section)] : [];
     heading = it.meta?.section;
@@ -140,7 +132,7 @@ function swatch(it) {
 }
 
 /** Go along the points of all lines that are shown, and say what is there. */
-function byKey(Plotly, place, event, chosen) {
+function byKey(Plotly, place, event, chosen, reset) {
   if (event.target !== place || event.ctrlKey || event.metaKey || event.altKey) return;
   const shown = place.data.map((it, curveNumber) => ({ ...it, curveNumber })).filter((it) => it.visible !== false && it.hoverinfo !== "skip" && it.x?.length);
   const places = [...new Set(shown.flatMap((it) => it.x))].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
@@ -163,7 +155,7 @@ function byKey(Plotly, place, event, chosen) {
     Plotly.relayout(place, { "xaxis.range[0]": ends[0], "xaxis.range[1]": ends[1] });
   } else if (event.key === "Escape") {
     Plotly.Fx.unhover(place);
-    Plotly.relayout(place, { "xaxis.autorange": true, ...(place.layout.yaxis._rangeInitial0 === undefined ? { "yaxis.autorange": true } : {}) });
+    reset();
   } else return;
   event.preventDefault();
 }

@@ -91,7 +91,7 @@ export function discharges(place, { id, kept, out }, path, state) {
           it.voltage_v.map((v, n) => `${v?.toFixed(3)} V, ${it.current_a[n]?.toFixed(2)} A${it.temperature_c?.[n] == null ? "" : `, ${it.temperature_c[n].toFixed(1)} °C`}`),
           { line: { width: 1.8, color: colour(isFirst ? "quiet" : it.cycle_index == null ? "bad" : "predicted"), dash: isFirst ? "dot" : "solid" } });
       }),
-      layout: { xaxis: { title: { text: "time since the recording's start, s" } }, yaxis: { title: { text: "voltage, V" } } },
+      layout: { xaxis: { title: { text: "time since the recording's start, s" }, unifiedhovertitle: { text: "%{x:.0f} s" } }, yaxis: { title: { text: "voltage, V" } } },
     };
   }
 
@@ -103,9 +103,9 @@ export function discharges(place, { id, kept, out }, path, state) {
       any && `The charge that a cycle gave per volt, of the voltages that only fall, on a grid of ${1000 * any.step_v} mV; each value is the slope over ${Math.round(1000 * any.smoothed_over_v)} mV, so that narrower peaks are flattened. Made of ${able.map((it) => `${it.samples} samples in cycle ${it.cycle_index}`).join(", ")}.`,
       ...lacking.map((it) => `${it.problem}.`)].filter(Boolean).join(" ");
     return {
-      traces: able.map((it, k) => line(`cycle ${it.cycle_index}`, it.voltage_v, it.ah_per_v, it.ah_per_v.map((value) => `cycle ${it.cycle_index}: ${value.toFixed(2)} Ah/V`),
+      traces: able.map((it, k) => line(`cycle ${it.cycle_index}`, it.voltage_v, it.ah_per_v, it.ah_per_v.map((value) => `${value.toFixed(2)} Ah/V`),
         { line: { width: it.cycle_index === cycle ? 2.4 : 1.5, color: shade(k), dash: ["dot", "dash", "solid", "dashdot"][k % 4] } })),
-      layout: { xaxis: { title: { text: "voltage, V" } }, yaxis: { title: { text: "−dQ/dV, Ah/V" }, rangemode: "tozero" } },
+      layout: { xaxis: { title: { text: "voltage, V" }, unifiedhovertitle: { text: "%{x:.3f} V" } }, yaxis: { title: { text: "−dQ/dV, Ah/V" }, rangemode: "tozero" } },
     };
   }
 

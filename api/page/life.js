@@ -20,16 +20,16 @@ export function lifeChart({ kept, known, one, ahead, out, summary }) {
   if (one.length) {
     const x = column(one, "cycle_index");
     traces.push(...band("predicted", x, column(one, "soh_low"), column(one, "soh_high"), "predicted"),
-      line("predicted, one step, with its 90 % interval", x, column(one, "predicted_soh"), one.map((it) => `predicted ${told(it.predicted_soh, it.soh_low, it.soh_high)}, by ${it.features}`),
+      line("predicted, one step, with its 90 % interval", x, column(one, "predicted_soh"), one.map((it) => `${told(it.predicted_soh, it.soh_low, it.soh_high)}, by ${it.features}`),
         { legendgroup: "predicted", line: { color: colour("predicted"), width: 1.6 } }));
   }
   if (ahead?.soh) {
     const x = ahead.soh.map((_, k) => ahead.last_cycle_index + 1 + k);
     traces.push(...band("forecast", x, ahead.soh_low, ahead.soh_high, "forecast"),
-      line("forecast, with its 90 % interval", x, ahead.soh, ahead.soh.map((soh, k) => `forecast ${told(soh, ahead.soh_low[k], ahead.soh_high[k])}`),
+      line("forecast, with its 90 % interval", x, ahead.soh, ahead.soh.map((soh, k) => `${told(soh, ahead.soh_low[k], ahead.soh_high[k])}`),
         { legendgroup: "forecast", line: { color: colour("forecast"), width: 2, dash: "dash" } }));
   }
-  traces.push(line("measured", column(known, "cycle_index"), column(known, "soh"), known.map((it) => `measured ${percent(it.soh)}, ${it.discharge_capacity_ah?.toFixed(3) ?? "–"} Ah`),
+  traces.push(line("measured", column(known, "cycle_index"), column(known, "soh"), known.map((it) => `${percent(it.soh)}, ${it.discharge_capacity_ah?.toFixed(3) ?? "–"} Ah`),
     { mode: known.length <= FEW || known.length < kept.length / 2 ? "lines+markers" : "lines", marker: { size: 6, color: colour("measured") }, line: { color: colour("measured"), width: 1.4 } }));
   const rest = rests(known);
   if (rest.length) traces.push(line("regained after a rest", column(rest, "cycle_index"), column(rest, "soh"), rest.map((it) => `+${(100 * it.gain).toFixed(1)} points after ${it.hours.toFixed(0)} h of rest`),
@@ -40,10 +40,10 @@ export function lifeChart({ kept, known, one, ahead, out, summary }) {
   const names = Object.keys(FEATURES).filter((name) => kept.some((it) => it.features[name] != null));
   const low = names.length ? 0.52 : 0;
   const strip = marks.length ? 0.045 : 0;
-  if (marks.length) traces.push(line("left out", column(marks, "x"), marks.map(() => 0), marks.map((it) => `left out: ${it.of.length} × ${plain(words(it.reason))}`),
+  if (marks.length) traces.push(line("left out", column(marks, "x"), marks.map(() => 0), marks.map((it) => `${it.of.length} × ${plain(words(it.reason))}`),
     { mode: "markers", marker: { symbol: "x", size: 8, color: colour("bad") }, yaxis: "y9", customdata: marks.map((it) => it.of[0]) }));
   names.forEach((name, k) => traces.push(line(words(name), column(kept, "cycle_index"), kept.map((it) => it.features[name]),
-    kept.map((it) => (it.features[name] == null ? "" : `${words(name)} ${Number(it.features[name].toPrecision(4))} ${FEATURES[name][1]}`)),
+    kept.map((it) => (it.features[name] == null ? "" : `${Number(it.features[name].toPrecision(4))} ${FEATURES[name][1]}`)),
     { yaxis: `y${k + 2}`, showlegend: false, line: { color: colour("other"), width: 1.3 } })));
   // an interval may be as wide as the window's own changes: it is cut off where it would flatten all else
   const seen = [end, ...column(known, "soh"), ...column(one, "predicted_soh"), ...(ahead?.soh_low ?? []), ...(ahead?.soh_high ?? [])];
@@ -51,7 +51,7 @@ export function lifeChart({ kept, known, one, ahead, out, summary }) {
   const margin = 0.05 * (most - least) + 0.005;
   const layout = {
     hoversubplots: "axis", margin: { l: 66 },
-    xaxis: { title: { text: "cycle" }, rangemode: "nonnegative", anchor: names.length ? `y${names.length + 1}` : marks.length ? "y9" : "y", showspikes: true, spikemode: "across", spikethickness: 1, spikedash: "dot", spikecolor: colour("quiet") },
+    xaxis: { title: { text: "cycle" }, unifiedhovertitle: { text: "cycle %{x}" }, rangemode: "nonnegative", anchor: names.length ? `y${names.length + 1}` : marks.length ? "y9" : "y", showspikes: true, spikemode: "across", spikethickness: 1, spikedash: "dot", spikecolor: colour("quiet") },
     yaxis: { title: { text: "SOH" }, domain: [low + strip, 1], range: [least - margin, most + margin], tickformat: ".0%" },
     shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: end, y1: end, line: { color: colour("bad"), dash: "dot", width: 1.3 } }],
     annotations: [{ xref: "paper", x: 0, xanchor: "left", y: end, yanchor: "bottom", text: `end of life, ${percent(end)}`, showarrow: false, font: { color: colour("bad"), size: 12 } }],
@@ -106,10 +106,10 @@ export function resistanceChart({ kept }) {
     traces: there.map((name) => {
       const known = kept.filter((it) => it.features[name] != null);
       const k = Object.keys(RESISTANCES).indexOf(name);
-      return line(RESISTANCES[name], column(known, "cycle_index"), known.map((it) => 1000 * it.features[name]), known.map((it) => `${RESISTANCES[name]} ${(1000 * it.features[name]).toFixed(1)} mΩ`),
+      return line(RESISTANCES[name], column(known, "cycle_index"), known.map((it) => 1000 * it.features[name]), known.map((it) => `${(1000 * it.features[name]).toFixed(1)} mΩ`),
         { mode: known.length <= FEW ? "lines+markers" : "lines", line: { color: shade(k), width: 1.6, dash: ["solid", "dash", "dot"][k] }, marker: { size: 6, color: shade(k) } });
     }),
-    layout: { xaxis: { title: { text: "cycle" }, rangemode: "nonnegative" }, yaxis: { title: { text: "resistance, mΩ" }, rangemode: "tozero" } },
+    layout: { xaxis: { title: { text: "cycle" }, unifiedhovertitle: { text: "cycle %{x}" }, rangemode: "nonnegative" }, yaxis: { title: { text: "resistance, mΩ" }, rangemode: "tozero" } },
   };
 }
 

@@ -121,7 +121,7 @@ async function charts(pair, series) {
         line(plain(`${it.id}, persistence`), x, persistence, persistence.map(points), { line: { color: colour("quiet"), width: 1.2, dash: "dot" }, legendgroup: `${it.id} persistence` }),
       ];
     }),
-    layout: { margin: { l: 62 }, xaxis: { title: { text: "cycle" } }, yaxis: { title: { text: "predicted less measured SOH" } } },
+    layout: { margin: { l: 62 }, xaxis: { title: { text: "cycle" }, unifiedhovertitle: { text: "cycle %{x}" } }, yaxis: { title: { text: "predicted less measured SOH" } } },
   }));
   await chart(interval, "calibration", () => ({
     traces: series.map((it, k) => {
