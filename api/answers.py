@@ -132,6 +132,7 @@ class IncrementalCapacity(BaseModel):
     step_v: float = Field(description="Between two voltages")
     smoothed_over_v: float = Field(description="Each is the slope of a line over so many volts")
     samples: int = Field(description="Under load, from the highest to the lowest voltage")
+    refused: str | None = Field(None, description="Why there is none")
 
 
 class Alert(BaseModel):

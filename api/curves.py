@@ -37,7 +37,7 @@ def discharge(battery_id: BatteryId, discharge_index: Number, store: TheStore) -
     return DischargeCurve(battery_id=battery_id, **rows[0])
 
 
-@router.get("/cycles/{cycle_index}/incremental-capacity", responses=problems.responses(409))
+@router.get("/cycles/{cycle_index}/incremental-capacity")
 def incremental_capacity(
     battery_id: BatteryId, cycle_index: Number, store: TheStore
 ) -> IncrementalCapacity:
@@ -49,10 +49,11 @@ def incremental_capacity(
     rows = store.rows("curve", battery_id=battery_id, cycle_index=cycle_index)
     if not rows:
         raise ProblemError(404, f"{battery_id} has no cycle {cycle_index}")
+    refused = None
     try:
         voltage_v, ah_per_v, samples = _per_volt(rows[0])
     except ValueError as error:
-        raise ProblemError(409, f"cycle {cycle_index} of {battery_id}: {error}") from None
+        voltage_v, ah_per_v, samples, refused = np.array([]), np.array([]), 0, str(error)
     return IncrementalCapacity(
         battery_id=battery_id,
         cycle_index=cycle_index,
@@ -61,6 +62,7 @@ def incremental_capacity(
         step_v=STEP_V,
         smoothed_over_v=2 * HALF_WIDTH * STEP_V,
         samples=samples,
+        refused=refused,
     )
 
 

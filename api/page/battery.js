@@ -1,6 +1,6 @@
 // One battery: what is known and forecast of it, its charts, and the discharge that is chosen there.
 import { area, card, chart, downloads } from "./chart.js";
-import { all, ask, batteryPath, between, doing, el, fact, isByRetention, isOver, kept, measure, percent, remaining, verdict, words } from "./common.js";
+import { all, ask, batteryPath, between, doing, el, fact, field, isByRetention, isOver, kept, measure, percent, remaining, verdict, words } from "./common.js";
 import { discharges } from "./discharges.js";
 import { hasResistance, left, lifeChart, lifeTable, resistanceChart, resistanceTable } from "./life.js";
 
@@ -40,7 +40,7 @@ export async function battery(place, id) {
     ...alerts.map((each) => el("p", { class: "notice", "data-alert": each.kind }, el("strong", {}, words(each.kind)), ` since ${new Date(each.since).toLocaleString()}: ${each.description}`)),
     facts, said,
     card("State of health and features", lifeArea, {
-      tools: [el("label", { for: "horizon" }, "Cycles ahead"), horizon, downloads(`${id}_soh`, lifeArea, () => lifeTable(it))],
+      tools: [field("Cycles ahead", horizon), downloads(`${id}_soh`, lifeArea, () => lifeTable(it))],
       note: "Drag to zoom, double-click to see all. A click on a point shows its discharge below.", after: left(it),
     }),
     hasResistance(it) && card("Resistance", resistances, {

@@ -138,6 +138,9 @@ export function notice(error) {
 
 export const fact = (name, value, note) => el("div", {}, el("dt", {}, name), el("dd", {}, value, note ? el("small", {}, note) : null));
 
+/** A label and what it names, which stay together where a line is broken. */
+export const field = (label, control) => el("span", { class: "field" }, el("label", { for: control.id }, label), control);
+
 /** CSV whose every row is as long as its head. */
 export function toCsv(head, rows) {
   const cell = (it) => (it == null ? "" : /[",;\n\r]/.test(it) ? `"${String(it).replaceAll('"', '""')}"` : it);

@@ -1,6 +1,6 @@
 // Several batteries over one another: by cycle, throughput or date; state of health or retention.
 import { area, card, chart, DASHES, downloads, line, plain, shade } from "./chart.js";
-import { announce, ask, batteryView, doing, el, kept, percent, Problem } from "./common.js";
+import { announce, ask, batteryView, doing, el, field, kept, percent, Problem } from "./common.js";
 
 const MOST = 50;
 const ALONG = { cycle: ["cycle_index", "cycle"], throughput: ["throughput_ah", "charge delivered, Ah"], date: ["started_at", "date"] };
@@ -18,11 +18,11 @@ export async function compare(place) {
   const names = el("datalist", { id: "names" });
   const wanted = el("input", { id: "wanted", list: "names", placeholder: "battery", autocomplete: "off", oninput: doing(place, suggest) });
 
-  const choice = (name, label, values) => [el("label", { for: name }, label), el("select", { id: name, onchange: doing(place, async (event) => {
+  const choice = (name, label, values) => field(label, el("select", { id: name, onchange: doing(place, async (event) => {
     state.set(name, event.target.value);
     state.set("zoom", "");
     await draw();
-  }) }, Object.entries(values).map(([value, text]) => el("option", { value, selected: value === state.get(name) }, text)))];
+  }) }, Object.entries(values).map(([value, text]) => el("option", { value, selected: value === state.get(name) }, text))));
 
   place.append(
     el("h1", {}, "Compare"),
@@ -30,7 +30,7 @@ export async function compare(place) {
       event.preventDefault();
       await add([wanted.value.trim()].filter(Boolean));
     }) },
-      el("label", { for: "wanted" }, "Battery"), wanted, names, el("button", { class: "primary" }, "Add"),
+      field("Battery", wanted), names, el("button", { class: "primary" }, "Add"),
       el("button", { type: "button", title: "Every battery of the named one's group", onclick: doing(place, group) }, "Add its group"),
       el("button", { type: "button", onclick: doing(place, () => show([])) }, "Clear")),
     chips, said,

@@ -1,12 +1,12 @@
 // The discharges of a battery that are looked at closely: voltage over time, charge per volt.
 import { area, card, chart, colour, downloads, line, shade } from "./chart.js";
-import { announce, ask, doing, el, Problem, words } from "./common.js";
+import { announce, ask, doing, el, field, Problem, words } from "./common.js";
 
 /**
  * Two cards, and what chooses the discharge in them: `pick(points)` by a click in another chart,
  * `start()` as the address says, else the last cycle.
  */
-export function discharges(place, { id, kept, out }, path, state) {
+export function discharges(place, { id, kept, known, out }, path, state) {
   const curves = area(`Voltage of ${id} over time`);
   const volts = area(`Charge per volt of ${id}`);
   const number = el("input", { id: "cycle", type: "number", min: 1, max: kept.length, step: 1, value: kept.length });
@@ -16,13 +16,24 @@ export function discharges(place, { id, kept, out }, path, state) {
   let pair = [];
   let slopes = [];
   let latest = 0;
+  const asked = new Map();
+  const get = (rest) => {
+    if (!asked.has(rest)) {
+      asked.set(rest, ask(`${path}/${rest}`));
+      asked.get(rest).catch(() => asked.delete(rest)); // it may be asked again
+    }
+    return asked.get(rest);
+  };
+  // a cycle that is no ground truth, as a walk of loads, has no charge per volt
+  const full = known.length ? known : kept;
+  const marks = [0, Math.floor((full.length - 1) / 2), full.length - 1].map((k) => full[k]?.cycle_index).filter(Boolean);
 
   number.addEventListener("change", doing(place, () => choose(number.valueAsNumber)));
   rejected.addEventListener("change", doing(place, () => (rejected.value ? open(Number(rejected.value)) : choose(kept.length))));
 
   const cards = [
     card("Measured voltage of a discharge against the first", curves, {
-      tools: [el("label", { for: "cycle" }, "Cycle"), number, ...(out.length ? [el("label", { for: "discharge" }, "or one that was left out"), rejected] : []), downloads(`${id}_voltage`, curves, curveTable)],
+      tools: [field("Cycle", number), out.length ? field("or one that was left out", rejected) : null, downloads(`${id}_voltage`, curves, curveTable)],
       note: "Click a point in a chart above, or type the number of its cycle.",
     }),
     card("Incremental capacity, −dQ/dV", volts, { tools: downloads(`${id}_incremental_capacity`, volts, slopeTable), after: caption }),
@@ -55,10 +66,8 @@ export function discharges(place, { id, kept, out }, path, state) {
     rejected.value = "";
     state.set("cycle", cycle === kept.length ? "" : cycle);
     state.set("discharge", "");
-    const of = [...new Set([1, Math.ceil(kept.length / 2), cycle, kept.length])].sort((a, b) => a - b);
-    const [measured, told] = await Promise.all([
-      Promise.all([...new Set([1, cycle])].map((it) => ask(`${path}/cycles/${it}/curve`))),
-      Promise.all(of.map((it) => ask(`${path}/cycles/${it}/incremental-capacity`).catch((error) => ({ cycle_index: it, problem: error.message }))))]);
+    const measured = await Promise.all([...new Set([1, cycle])].map((it) => get(`cycles/${it}/curve`)));
+    const told = await perVolts(cycle);
     if (mine !== latest) return;
     [pair, slopes] = [measured, told];
     announce(`Voltage of cycle ${cycle} against cycle 1`);
@@ -70,11 +79,18 @@ export function discharges(place, { id, kept, out }, path, state) {
     rejected.value = index;
     state.set("discharge", index);
     state.set("cycle", "");
-    const [first, it] = await Promise.all([kept.length ? ask(`${path}/cycles/1/curve`) : null, ask(`${path}/discharges/${index}/curve`)]);
+    const [first, it] = await Promise.all([kept.length ? get("cycles/1/curve") : null, get(`discharges/${index}/curve`)]);
+    const told = await perVolts();
     if (mine !== latest) return;
-    pair = [first, it].filter(Boolean);
+    [pair, slopes] = [[first, it].filter(Boolean), told];
     announce(`Voltage of discharge ${index}, left out: ${words(it.reason)}`);
     await draw(`discharge ${index}`);
+  }
+
+  /** The first, the middle and the last that can be compared, and the chosen one. */
+  function perVolts(cycle) {
+    const of = [...new Set([...marks, cycle].filter(Boolean))].sort((a, b) => a - b);
+    return Promise.all(of.map((it) => get(`cycles/${it}/incremental-capacity`)));
   }
 
   async function draw(name, cycle) {
@@ -96,12 +112,12 @@ export function discharges(place, { id, kept, out }, path, state) {
   }
 
   function perVolt(cycle) {
-    const able = slopes.filter((it) => !it.problem);
-    const lacking = slopes.filter((it) => it.problem);
+    const able = slopes.filter((it) => !it.refused);
+    const lacking = slopes.filter((it) => it.refused);
     const [any] = able;
     caption.textContent = [
       any && `The charge that a cycle gave per volt, of the voltages that only fall, on a grid of ${1000 * any.step_v} mV; each value is the slope over ${Math.round(1000 * any.smoothed_over_v)} mV, so that narrower peaks are flattened. Made of ${able.map((it) => `${it.samples} samples in cycle ${it.cycle_index}`).join(", ")}.`,
-      ...lacking.map((it) => `${it.problem}.`)].filter(Boolean).join(" ");
+      ...lacking.map((it) => `Cycle ${it.cycle_index}: ${it.refused}.`)].filter(Boolean).join(" ");
     return {
       traces: able.map((it, k) => line(`cycle ${it.cycle_index}`, it.voltage_v, it.ah_per_v, it.ah_per_v.map((value) => `${value.toFixed(2)} Ah/V`),
         { line: { width: it.cycle_index === cycle ? 2.4 : 1.5, color: shade(k), dash: ["dot", "dash", "solid", "dashdot"][k % 4] } })),
@@ -119,7 +135,7 @@ export function discharges(place, { id, kept, out }, path, state) {
   function slopeTable() {
     return {
       head: ["cycle_index", "voltage_v", "ah_per_v"],
-      rows: slopes.filter((it) => !it.problem).flatMap((it) => it.voltage_v.map((v, k) => [it.cycle_index, v, it.ah_per_v[k]])),
+      rows: slopes.filter((it) => !it.refused).flatMap((it) => it.voltage_v.map((v, k) => [it.cycle_index, v, it.ah_per_v[k]])),
     };
   }
 }

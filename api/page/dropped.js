@@ -1,10 +1,10 @@
 // A cycler's file, dropped on the page or chosen: its cycles, its last curve and what is forecast of it.
 import { area, band, card, chart, colour, downloads, line } from "./chart.js";
-import { ask, between, el, fact, notice, percent, verdict, words } from "./common.js";
+import { ask, between, el, fact, field, notice, percent, verdict, words } from "./common.js";
 
 export function dropped() {
   const file = el("input", { id: "recording", type: "file" });
-  const rated = el("input", { id: "rated-file", type: "number", min: 0, step: "any", placeholder: "as the file says" });
+  const rated = el("input", { id: "rated-file", type: "number", min: 0, step: "any", placeholder: "if known" });
   const answer = el("div", { id: "recorded", "aria-live": "polite" });
   const zone = el("div", { class: "drop" },
     el("p", {}, el("label", { for: "recording" }, "Drop a cycler's file here, or choose one"), " "), file,
@@ -18,7 +18,7 @@ export function dropped() {
   file.addEventListener("change", () => { if (file.files[0]) send(file.files[0]); });
 
   return el("section", { class: "card", "aria-label": "A cycler's file" },
-    el("div", { class: "card-head" }, el("h2", {}, "A cycler's file"), el("span", { class: "tools" }, el("label", { for: "rated-file" }, "Rated capacity, Ah"), rated)),
+    el("div", { class: "card-head" }, el("h2", {}, "A cycler's file"), field("Rated capacity, Ah", rated)),
     zone, answer);
 
   async function send(chosen) {

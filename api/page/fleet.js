@@ -1,5 +1,5 @@
 // The fleet: every battery a row, sorted, filtered and paged by the service.
-import { all, announce, ask, batteryView, between, doing, el, isByRetention, isOver, kept, measure, notice, percent, remaining, save, toCsv, words } from "./common.js";
+import { all, announce, ask, batteryView, between, doing, el, field, isByRetention, isOver, kept, measure, notice, percent, remaining, save, toCsv, words } from "./common.js";
 
 const ROWS = 50;
 const ALERTS = 5;
@@ -109,17 +109,14 @@ export async function fleet(place) {
   let typing;
   const options = (names, chosen) => Object.entries(names).map(([value, text]) => el("option", { value, selected: value === chosen }, text));
   const filters = el("form", { class: "tools", role: "search", onsubmit: (event) => event.preventDefault() },
-    el("label", { for: "search" }, "Search"),
-    el("input", { id: "search", type: "search", placeholder: "battery or group", value: state.get("search"), oninput: (event) => {
+    field("Search", el("input", { id: "search", type: "search", placeholder: "battery or group", value: state.get("search"), oninput: (event) => {
       clearTimeout(typing);
       typing = setTimeout(() => change({ search: event.target.value }), 150);
-    } }),
-    el("label", { for: "band" }, "Last SOH"),
-    el("select", { id: "band", onchange: (event) => change({ band: event.target.value }) },
-      options(Object.fromEntries(Object.keys(BANDS).map((it) => [it, it])), state.get("band"))),
-    el("label", { for: "flag" }, "Flag"),
-    el("select", { id: "flag", title: "Unlike training: of the forecasts that python -m model.predict has kept", onchange: (event) => change({ flag: event.target.value }) },
-      options(FLAGS, state.get("flag"))));
+    } })),
+    field("Last SOH", el("select", { id: "band", onchange: (event) => change({ band: event.target.value }) },
+      options(Object.fromEntries(Object.keys(BANDS).map((it) => [it, it])), state.get("band")))),
+    field("Flag", el("select", { id: "flag", title: "Unlike training: of the forecasts that python -m model.predict has kept", onchange: (event) => change({ flag: event.target.value }) },
+      options(FLAGS, state.get("flag")))));
 
   const alerts = el("section", { class: "card", "aria-labelledby": "alerts", hidden: true });
   place.append(

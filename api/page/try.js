@@ -1,8 +1,9 @@
 // "Try it": a cycler's file, or cycles as JSON or CSV, answered, or told exactly what is wrong with them.
-import { all, ask, batteryPath, between, el, fact, notice, percent, Problem, verdict, words } from "./common.js";
+import { all, ask, batteryPath, between, el, fact, field, notice, percent, Problem, verdict, words } from "./common.js";
 import { dropped } from "./dropped.js";
 import { cyclesOf } from "./table.js";
 
+const MOST = 1000; // cycles that the service takes; it looks at the last of them alone
 const DRAFT = "battery-forecast-draft"; // what was typed, while the tab is open
 
 export async function tryIt(place) {
@@ -46,8 +47,8 @@ export async function tryIt(place) {
       const isJson = /^[[{]/.test(text.value.trim());
       const { cycles, unused } = isJson ? { unused: [] } : cyclesOf(text.value, known);
       const given = Object.entries({ rest_hours: rest.value, rated_capacity_ah: rated.value }).filter(([, value]) => value);
-      const said = await ask(`/predict?${new URLSearchParams(given)}`, isJson ? text.value : JSON.stringify(cycles));
-      answer.replaceChildren(result(said), unused.length ? el("p", { class: "quiet" }, `Columns that name no feature were left aside: ${unused.join(", ")}.`) : "");
+      const said = await ask(`/predict?${new URLSearchParams(given)}`, isJson ? text.value : JSON.stringify(cycles.slice(-MOST)));
+      answer.replaceChildren(result(said), unused.length ? el("p", { class: "quiet" }, `Left aside, for they name no feature: ${unused.join(", ")}.`) : "");
     } catch (error) {
       answer.replaceChildren(notice(error));
     }
@@ -57,11 +58,11 @@ export async function tryIt(place) {
   if (api.paths["/predict/file"]) place.append(dropped());
   place.append(
     el("form", { class: "card", onsubmit: send },
-      el("div", { class: "card-head" }, el("label", { for: "cycles" }, "Cycles"), el("span", { class: "tools" }, example, el("label", { for: "file" }, "or a file"), file)),
+      el("div", { class: "card-head" }, el("label", { for: "cycles" }, "Cycles"), el("span", { class: "tools" }, example, field("or a file", file))),
       el("p", { class: "quiet", id: "hint" }, `${shortest < width ? `${shortest} to ${width}` : width} cycles, oldest first: a JSON list of objects, or a table whose first line names the features, as in cycle_series, separated by comma, semicolon or tab, as this page, a spreadsheet or psql writes it; of more than ${width} cycles the last ${width} count. `,
         "Each tells its health by soh_target, by discharge_capacity (Ah), or by avg_current_load (A) and time_to_discharge (s). Where the load is that of the training cells, avg_voltage_load (V), max_temperature (°C) and time_to_discharge (s) do."),
       text,
-      el("div", { class: "tools" }, el("label", { for: "rated" }, "Rated capacity, Ah"), rated, el("label", { for: "rest" }, "Rest before the next cycle, h"), rest, el("button", { class: "primary" }, "Predict"))),
+      el("div", { class: "tools" }, field("Rated capacity, Ah", rated), field("Rest before the next cycle, h", rest), el("button", { class: "primary" }, "Predict"))),
     answer);
 }
 
