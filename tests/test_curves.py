@@ -1,6 +1,7 @@
-"""A discharge's samples and its charge per volt, the fleet by what is kept of its forecasts, files."""
+"""A discharge's samples and its charge per volt, the fleet by its kept forecasts, the files."""
 
 import gzip
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,16 @@ from api import curves
 from tests.conftest import rows, version
 
 RATE_A = 2.0
+KEEP = """
+insert into forecast.end_of_life_forecast
+    (battery_id, made_after_cycle, model_version, cycles, is_censored)
+select battery_id, cycles, %(model)s, %(left)s, %(left)s is null
+from battery_summary where battery_id = %(id)s;
+insert into forecast.cycle_forecast
+select battery_id, cycles, cycles + 1, 1, %(soh)s, %(soh)s, %(soh)s, 'spec',
+    battery_id = 'S0004', last_soh, %(model)s
+from battery_summary where battery_id = %(id)s
+"""
 
 
 def discharge(voltage_v: np.ndarray) -> dict[str, list[float]]:
@@ -76,25 +87,13 @@ def test_samples_and_charge_per_volt_are_answered(
 
 
 def test_the_fleet_is_sorted_by_what_is_kept_of_its_forecasts(
-    simulated: str, client: TestClient, sql: connection, model_path: str
+    simulated: str, client: TestClient, sql: connection, model_path: Path
 ) -> None:
     kept = {"S0001": (0.7, 30), "S0002": (0.9, None), "S0004": (0.8, 10)}
-    for battery_id, (soh, cycles) in kept.items():
-        rows(
-            sql,
-            """
-            insert into forecast.end_of_life_forecast
-                (battery_id, made_after_cycle, model_version, cycles, is_censored)
-            select battery_id, cycles, %(model)s, %(left)s, %(left)s is null
-            from battery_summary where battery_id = %(id)s;
-            insert into forecast.cycle_forecast
-            select battery_id, cycles, cycles + 1, 1, %(soh)s, %(soh)s, %(soh)s, 'spec',
-                battery_id = 'S0004', last_soh, %(model)s
-            from battery_summary where battery_id = %(id)s
-            returning battery_id
-            """,
-            {"id": battery_id, "soh": soh, "left": cycles, "model": version(model_path)},
-        )
+    with sql.cursor() as cursor:
+        for battery_id, (soh, left) in kept.items():
+            told = {"id": battery_id, "soh": soh, "left": left, "model": version(model_path)}
+            cursor.execute(KEEP, told)
 
     def ids(query: str) -> list[str]:
         page = client.get(f"/batteries?{query}").json()

@@ -1,6 +1,6 @@
 // Several batteries over one another: by cycle, throughput or date; state of health or retention.
 import { area, card, chart, DASHES, downloads, line, plain, shade } from "./chart.js";
-import { announce, ask, batteryView, doing, el, field, kept, percent, Problem } from "./common.js";
+import { announce, ask, batteryPath, batteryView, doing, el, field, kept, percent, Problem } from "./common.js";
 
 const MOST = 50;
 const ALONG = { cycle: ["cycle_index", "cycle"], throughput: ["throughput_ah", "charge delivered, Ah"], date: ["started_at", "date"] };
@@ -48,8 +48,8 @@ export async function compare(place) {
   async function group() {
     const id = wanted.value.trim() || ids.at(-1);
     if (!id) throw new Problem({ detail: "Name a battery first: its group is added.", status: 0 });
-    const { battery_group: its } = await ask(`/batteries/${encodeURIComponent(id)}`);
-    if (!its) return add([id]);
+    const { battery_group: its } = await ask(batteryPath(id));
+    if (!its) throw new Problem({ detail: `${id} is in no group.`, status: 0 });
     const { batteries } = await ask(`/batteries?limit=200&search=${encodeURIComponent(its)}`);
     return add([id, ...batteries.filter((it) => it.battery_group === its).map((it) => it.battery_id)]);
   }
