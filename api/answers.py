@@ -48,8 +48,9 @@ class Fleet(Answer):
     model_version: str | None  # type: ignore[assignment]
     total: int = Field(description="Batteries that match; 0 beyond the last page")
     kept: int = Field(
-        description="How many of these `python -m model.predict` has forecast with this model "
-        "after their last cycle: next_soh and remaining sort by that, others come last"
+        description="Where sorted by next_soh or remaining: how many of these "
+        "`python -m model.predict` has forecast with this model after their last cycle; the others "
+        "come last"
     )
     horizon: int = Field(description="Cycles ahead that end_of_life looks")
     batteries: list[FleetBattery]

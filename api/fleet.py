@@ -24,6 +24,7 @@ Sort = Literal[
     "next_soh", "-next_soh", "remaining", "-remaining",
 ]  # fmt: skip
 Flag = Literal["unlike_training", "ended", "alert", "simulated"]
+BY_FORECAST = ("next_soh", "remaining", "unlike_training")
 SohBound = Annotated[float | None, Query(ge=0, le=2, allow_inf_nan=False)]
 
 
@@ -62,6 +63,7 @@ def fleet(
         "batteries",
         limit=limit, offset=offset, sort=sort, min_soh=min_soh, max_soh=max_soh, search=search,
         flag=flag, model_version=loaded.model.version if loaded else "",
+        by_forecast=sort.lstrip("-") in BY_FORECAST or flag in BY_FORECAST,
     )  # fmt: skip
     alerts = {
         row["battery_id"]: row["kinds"]

@@ -1,5 +1,6 @@
 // A chart: drawn when its library is there, with a legend of buttons, by mouse, finger or keyboard.
 import { announce, el, Problem, save, toCsv, words } from "./common.js";
+import { preview } from "./preview.js";
 
 const NARROW = 620; // pixels
 const KEYS = "Arrow keys go from point to point, Enter chooses one, + and − zoom, Escape shows all.";
@@ -55,7 +56,7 @@ export function area(label, height = 320) {
  * is clicked, or entered.
  */
 export async function chart({ place, legend }, name, describe, { view, chosen } = {}) {
-  if (!window.Plotly && !place.firstChild) place.append(el("p", { class: "quiet" }, "Loading what draws the charts: 1.5 MB, once …"));
+  if (!window.Plotly) place.replaceChildren(el("p", { class: "quiet" }, "Loading what draws the charts: 1.5 MB, once. Until then in outline:"), preview(describe()) ?? "");
   const Plotly = await library();
   if (!place.isConnected) return;
   if (!place.data) place.replaceChildren();

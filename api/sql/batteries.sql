@@ -1,6 +1,6 @@
 -- One page of the fleet, with how many batteries there are in all, and how many of these have a
--- forecast that model.predict kept after their last cycle: by it they are sorted where asked. What
--- they are forecast from is long: it is looked up for the page alone.
+-- forecast that model.predict kept after their last cycle: told where they are sorted or chosen by
+-- it. What they are forecast from is long: it is looked up for the page alone.
 with
 
 judged as (
@@ -10,7 +10,9 @@ judged as (
         end_of_life_cycle is not null
         and coalesce(
             case when end_of_life_measure = 'soh' then last_soh else last_retention end, 0
-        ) < 0.7 as has_ended
+        ) < 0.7 as has_ended,
+        -- a constant would be folded away, and with it, for a cluster, that the join is by battery
+        %(by_forecast)s or cycles < 0 as is_asked
     from battery_summary
 
 ),
@@ -21,25 +23,39 @@ known as (
         judged.*,
         coming.soh as next_soh,
         coming.is_unlike_training,
-        coming.battery_id is not null as has_forecast,
+        coming.is_kept,
         ends.cycles as remaining,
         case
             when judged.has_ended then 0
             when ends.cycles is not null then 1
-            when ends.battery_id is not null then 2  -- not within the horizon: longer than any
+            when ends.is_kept then 2  -- not within the horizon: longer than any
         end as remaining_rank
     from judged
-    left join forecast.cycle_forecast as coming
-        on
-            judged.battery_id = coming.battery_id
-            and judged.cycles = coming.made_after_cycle
-            and judged.cycles + 1 = coming.cycle_index
-            and coming.model_version = %(model_version)s
-    left join forecast.end_of_life_forecast as ends
-        on
-            judged.battery_id = ends.battery_id
-            and judged.cycles = ends.made_after_cycle
-            and ends.model_version = %(model_version)s
+    -- looked up one by one: joined, the forecasts of all cycles to come would be read
+    left join lateral (
+        select
+            max(soh) as soh,
+            bool_or(is_unlike_training) as is_unlike_training,
+            count(*) > 0 as is_kept
+        from forecast.cycle_forecast as forecasts
+        where
+            judged.is_asked
+            and forecasts.battery_id = judged.battery_id
+            and forecasts.made_after_cycle = judged.cycles
+            and forecasts.cycle_index = judged.cycles + 1
+            and forecasts.model_version = %(model_version)s
+    ) as coming on true
+    left join lateral (
+        select
+            max(cycles) as cycles,
+            count(*) > 0 as is_kept
+        from forecast.end_of_life_forecast as forecasts
+        where
+            judged.is_asked
+            and forecasts.battery_id = judged.battery_id
+            and forecasts.made_after_cycle = judged.cycles
+            and forecasts.model_version = %(model_version)s
+    ) as ends on true
 
 ),
 
@@ -48,7 +64,7 @@ sorted as (
     select
         *,
         count(*) over () as total,
-        count(*) filter (where has_forecast) over () as kept
+        count(*) filter (where is_kept) over () as kept
     from known
     where
         (%(min_soh)s::float8 is null or last_soh >= %(min_soh)s)
