@@ -11,6 +11,7 @@ from api.batteries import Offset, Text
 from api.forecasts import EndOfLife, NextCycle
 from api.outlooks import outlooks
 from api.state import ThePredictor, TheStore
+from api.store import Store, StoreError
 from model.forecast import ModelError
 
 router = APIRouter(tags=["batteries"], responses=problems.responses(422, 503))
@@ -63,12 +64,13 @@ def fleet(
         "batteries",
         limit=limit, offset=offset, sort=sort, min_soh=min_soh, max_soh=max_soh, search=search,
         flag=flag, model_version=loaded.model.version if loaded else "",
+        battery_ids=list(_alerts(store, None)) if flag == "alert" else None,
         by_forecast=sort.lstrip("-") in BY_FORECAST or flag in BY_FORECAST,
     )  # fmt: skip
-    alerts = {
-        row["battery_id"]: row["kinds"]
-        for row in store.rows("open_alerts", battery_ids=[row["battery_id"] for row in rows])
-    }
+    try:
+        alerts = _alerts(store, [row["battery_id"] for row in rows])
+    except StoreError:  # a database from before there were alerts
+        alerts = {}
     told = outlooks(store, loaded, rows, FLEET_HORIZON) if loaded else [None] * len(rows)
     return Fleet(
         model_version=loaded.model.version if loaded else None,
@@ -103,6 +105,12 @@ def compare(
     """Give how batteries aged, as one asks who lays them over one another."""
     rows = store.rows("courses", battery_ids=battery_id)
     return Courses(is_simulated=any(row["is_simulated"] for row in rows), batteries=rows)
+
+
+def _alerts(store: Store, battery_ids: list[str] | None) -> dict[str, list[str]]:
+    """Return the kinds of the alerts that are open, of these batteries or of all that have one."""
+    rows = store.rows("open_alerts", battery_ids=battery_ids)
+    return {row["battery_id"]: row["kinds"] for row in rows}
 
 
 def _thinned(values: list[Any]) -> list[float]:

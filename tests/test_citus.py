@@ -127,7 +127,7 @@ def test_a_cluster_says_what_one_server_does(
     assert store.rows("cycles", battery_id=first, limit=5, offset=0)
     fleet = store.rows(
         "batteries", limit=100, offset=0, sort="-last_soh", min_soh=None, max_soh=None, search="",
-        flag=None, model_version="", by_forecast=True,
+        flag=None, model_version="", by_forecast=True, battery_ids=None,
     )  # fmt: skip
     assert len(fleet) == rows(single, "select count(*) from battery_summary")[0][0]
     for name in ("alert_count", "model_health"):

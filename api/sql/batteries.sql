@@ -77,13 +77,7 @@ sorted as (
         and (%(flag)s::text is distinct from 'unlike_training' or is_unlike_training)
         and (%(flag)s::text is distinct from 'ended' or has_ended)
         and (%(flag)s::text is distinct from 'simulated' or is_simulated)
-        and (
-            %(flag)s::text is distinct from 'alert'
-            or battery_id in (
-                select battery_id from fleet_alert
-                where until is null
-            )
-        )
+        and (%(battery_ids)s::text[] is null or battery_id = any(%(battery_ids)s::text[]))
     order by
         case when %(sort)s = 'battery_id' then battery_id end,
         case when %(sort)s = '-battery_id' then battery_id end desc,
