@@ -2,6 +2,8 @@
 import { area, band, card, chart, colour, downloads, line } from "./chart.js";
 import { ask, between, el, fact, field, notice, percent, verdict, words } from "./common.js";
 
+const OPEN = 3; // batteries of a file that are shown at once; the others on demand
+
 export function dropped() {
   const file = el("input", { id: "recording", type: "file" });
   const rated = el("input", { id: "rated-file", type: "number", min: 0, step: "any", placeholder: "if known" });
@@ -35,7 +37,10 @@ export function dropped() {
       const said = await ask(`/predict/file${rated.value ? `?${new URLSearchParams({ rated_capacity_ah: rated.value })}` : ""}`, body);
       if (mine !== latest || !answer.isConnected) return;
       answer.replaceChildren(el("p", { class: "quiet" }, `${said.filename}: ${said.batteries.length === 1 ? "one battery" : `${said.batteries.length} batteries`}.`));
-      for (const it of said.batteries) await battery(answer, it);
+      for (const [k, it] of said.batteries.entries()) {
+        if (k < OPEN) await battery(answer, it);
+        else answer.append(folded(it));
+      }
     } catch (error) {
       if (mine === latest && answer.isConnected) answer.replaceChildren(notice(error));
     } finally {
@@ -43,6 +48,12 @@ export function dropped() {
       file.value = ""; // the same file may be chosen again
     }
   }
+}
+
+function folded(it) {
+  const made = el("details", {}, el("summary", {}, it.battery_id));
+  made.addEventListener("toggle", () => battery(made, it), { once: true });
+  return made;
 }
 
 async function battery(place, it) {
@@ -65,11 +76,11 @@ async function battery(place, it) {
   const said = next ? verdict(next) : null;
   if (said) place.append(said);
   if (known.length) {
-    place.append(card("Its cycles and the forecast", life, { tools: downloads(`${it.battery_id}_cycles`, life, () => table(it)) }));
+    place.append(card(`Cycles of ${it.battery_id} and the forecast`, life, { tools: downloads(`${it.battery_id}_cycles`, life, () => table(it)) }));
     await chart(life, "recorded cycles", () => cycles(it, known, isHealth));
   }
   if (it.curve) {
-    place.append(card(`Voltage of cycle ${it.curve.cycle_index}`, curve));
+    place.append(card(`Voltage of ${it.battery_id} in cycle ${it.curve.cycle_index}`, curve));
     await chart(curve, "recorded curve", () => ({
       traces: [line(`cycle ${it.curve.cycle_index}`, it.curve.time_s, it.curve.voltage_v, it.curve.voltage_v.map((v, k) => `${v?.toFixed(3)} V, ${it.curve.current_a[k]?.toFixed(2)} A`), { line: { color: colour("predicted"), width: 1.8 } })],
       layout: { xaxis: { title: { text: "time, s" } }, yaxis: { title: { text: "voltage, V" } } },
