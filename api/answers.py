@@ -39,6 +39,7 @@ class FleetBattery(Battery):
     unlike_training: list[str] | None = Field(description="In what")
     next_cycle: NextCycle | None = Field(description="null where a window is lacking")
     end_of_life: EndOfLife | None = Field(description="Within `horizon` cycles")
+    alerts: list[str] = Field(description="Kinds of its open alerts")
 
 
 class Fleet(Answer):
@@ -46,8 +47,35 @@ class Fleet(Answer):
 
     model_version: str | None  # type: ignore[assignment]
     total: int = Field(description="Batteries that match; 0 beyond the last page")
+    kept: int = Field(
+        description="Where sorted by next_soh or remaining: how many of these "
+        "`python -m model.predict` has forecast with this model after their last cycle; the others "
+        "come last"
+    )
     horizon: int = Field(description="Cycles ahead that end_of_life looks")
     batteries: list[FleetBattery]
+
+
+class CourseOfHealth(BaseModel):
+    """The ground truths of a battery in time order."""
+
+    battery_id: str
+    battery_group: str = Field(description="Under which conditions it ages")
+    is_simulated: bool = Field(description="SIMULATED, not measured")
+    cycle_index: list[int]
+    throughput_ah: list[float | None] = Field(description="Charge delivered in its life so far, Ah")
+    started_at: list[str | None] = Field(description="ISO 8601, by the recorder's own clock")
+    soh: list[float | None]
+    capacity_retention: list[float | None] = Field(
+        description="Capacity ÷ its first ones at that operating point"
+    )
+
+
+class Courses(BaseModel):
+    """Batteries to lay over one another; who is unknown, or has no ground truth, is not there."""
+
+    is_simulated: bool = Field(description="SIMULATED cells, not measurements, are among them")
+    batteries: list[CourseOfHealth]
 
 
 class RecordedCycle(BaseModel):
@@ -80,6 +108,32 @@ class Curve(BaseModel):
     voltage_v: list[float | None]
     current_a: list[float | None]
     temperature_c: list[float | None] | None = Field(description="null without a sensor")
+
+
+class DischargeCurve(BaseModel):
+    """The samples of one recorded discharge, kept or left out; null where one is no number."""
+
+    battery_id: str
+    discharge_index: int
+    cycle_index: int | None = Field(description="null where it was left out")
+    reason: str = Field(description="Why it was kept or left out")
+    time_s: list[float | None]
+    voltage_v: list[float | None]
+    current_a: list[float | None]
+    temperature_c: list[float | None] | None = Field(description="null without a sensor")
+
+
+class IncrementalCapacity(BaseModel):
+    """The charge that one cycle gave per volt, over the voltage, from high to low."""
+
+    battery_id: str
+    cycle_index: int
+    voltage_v: list[float]
+    ah_per_v: list[float] = Field(description="-dQ/dV, Ah/V")
+    step_v: float = Field(description="Between two voltages")
+    smoothed_over_v: float = Field(description="Each is the slope of a line over so many volts")
+    samples: int = Field(description="Under load, from the highest to the lowest voltage")
+    refused: str | None = Field(None, description="Why there is none")
 
 
 class Alert(BaseModel):

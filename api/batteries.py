@@ -1,14 +1,13 @@
-"""The batteries that dbt has built: their state, their cycles and their forecasts."""
+"""A battery that dbt has built: its state, its cycles and its forecasts."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BeforeValidator
 
 from api import paging, problems
-from api.answers import Battery, Curve, Cycles, Fleet, FleetBattery, RecordedCycle
+from api.answers import Battery, Curve, Cycles, RecordedCycle
 from api.edge import SLASH
 from api.forecasts import BatteryAnswer, EndOfLife, ForecastAnswer, NextCycle, OneStep, OneSteps
 from api.formats import (
@@ -20,25 +19,20 @@ from api.formats import (
     Table,
     columns,
 )
+from api.outlooks import history, lacking, last_cycles, outlooks
 from api.paging import After, Limit, Offset
-from api.predictor import Loaded, course
-from api.problems import FieldError, ProblemError
+from api.predictor import course
+from api.problems import ProblemError
 from api.schemas import Hours
-from api.state import TheModel, ThePredictor, TheStore
+from api.state import TheModel, TheStore
 from api.store import Row, Store
 from model import forecast as model
-from model.forecast import ModelError, Prediction, Trajectory, WindowError
+from model.forecast import Trajectory, WindowError
 
 router = APIRouter(
     prefix="/batteries", tags=["batteries"], responses=problems.responses(404, 409, 422, 503)
 )
 
-NOT_RATED = (
-    "its rated capacity is not known, so that there is no state of health: load it again with "
-    "--rated-capacity-ah"
-)
-SPARKLINE_POINTS = 60
-FLEET_HORIZON = 200
 SAMPLES = ("time_s", "voltage_v", "current_a", "temperature_c")
 ORIGIN = {"model_version": "varchar", "is_simulated": "boolean"}  # of each row of a forecast
 
@@ -49,53 +43,6 @@ BatteryId = Annotated[
     Path(max_length=100, pattern=Text, examples=["B0007"]),
     BeforeValidator(lambda it: it.replace(SLASH, "/")),
 ]
-Sort = Literal["battery_id", "-battery_id", "last_soh", "-last_soh", "cycles", "-cycles"]
-SohBound = Annotated[float | None, Query(ge=0, le=2, allow_inf_nan=False)]
-
-
-@router.get("")
-def fleet(
-    store: TheStore,
-    predictor: ThePredictor,
-    limit: Annotated[int, Query(ge=1, le=200, description="Rows of a page")] = 50,
-    offset: Offset = 0,
-    sort: Annotated[
-        Sort, Query(description="Column to sort by; - from high to low")
-    ] = "battery_id",
-    min_soh: SohBound = None,
-    max_soh: SohBound = None,
-    search: Annotated[
-        str, Query(max_length=100, pattern=Text, description="Part of battery_id or battery_group")
-    ] = "",
-) -> Fleet:
-    """List the batteries, a page at a time, each with its forecast where there is a model."""
-    rows = store.rows(
-        "batteries",
-        limit=limit, offset=offset, sort=sort, min_soh=min_soh, max_soh=max_soh, search=search,
-    )  # fmt: skip
-    try:
-        loaded = predictor.loaded()
-    except ModelError:  # what was measured can be shown without it
-        loaded = None
-    told = _outlooks(store, loaded, rows, FLEET_HORIZON) if loaded else [None] * len(rows)
-    return Fleet(
-        model_version=loaded.model.version if loaded else None,
-        is_simulated=bool(loaded and loaded.origin()["is_simulated"])
-        or any(row["is_simulated"] for row in rows),
-        total=rows[0]["total"] if rows else 0,
-        horizon=FLEET_HORIZON,
-        batteries=[
-            FleetBattery(
-                **row,
-                sparkline=_thinned(row["truth_soh"] or []),
-                is_unlike_training=bool(it.unlike) if it else None,
-                unlike_training=it.unlike if it else None,
-                next_cycle=NextCycle.of(it.next_cycle) if it and it.next_cycle else None,
-                end_of_life=EndOfLife.of(it.trajectory, row["hours_per_cycle"]) if it else None,
-            )
-            for row, it in zip(rows, told, strict=True)
-        ],
-    )
 
 
 @router.get("/{battery_id}", response_model=Battery, responses=UNCHANGED)
@@ -176,14 +123,12 @@ def prediction(
         raise ProblemError(
             409, f"{battery_id} has {row['cycles']} cycles, the model needs {loaded.model.shortest}"
         )
-    if lack := _lacking(row):
+    if lack := lacking(row):
         raise ProblemError(409, f"{battery_id}: {lack}")
-    cycles = _last_cycles(store, loaded, row)
+    cycles = last_cycles(store, loaded, row)
     (predicted,) = loaded.answers([cycles], [rest_hours], [row["rated_capacity_ah"]])
     if isinstance(predicted, WindowError):
         raise ProblemError(409, f"{battery_id}: {predicted}")
-    if rest_hours is not None:
-        _require_rests(cycles, predicted)
     answer = BatteryAnswer(
         **vars(NextCycle.of(predicted)),
         **loaded.origin(row),
@@ -193,17 +138,6 @@ def prediction(
     return asked.answer(
         answer, lambda: Table(columns(BatteryAnswer), [{**vars(answer), "battery_id": battery_id}])
     )
-
-
-def _require_rests(cycles: list[Row], predicted: Prediction) -> None:
-    """End the request with 422 where a rest was given that nothing was made of."""
-    if all(cycle.get("rest_hours") is None for cycle in cycles):
-        lack = f"none of the last {len(cycles)} cycles has a rest to compare it with"
-    elif predicted.rest_source != "given":
-        lack = f"the network that answers, {predicted.features}, knows of no rests"
-    else:
-        return
-    raise problems.refusal([FieldError(field="rest_hours", detail=f"{lack}: leave it out")])
 
 
 @router.get("/{battery_id}/predictions", response_model=OneSteps, responses=TABULAR)
@@ -219,13 +153,14 @@ def predictions(
     if known := asked.unchanged(store.stamp(battery_id), loaded.model.version):
         return known
     row = _battery(store, battery_id)
-    past = _history(store, battery_id)
+    past = history(store, battery_id)
     steps = [
         OneStep(
             cycle_index=cycle_index,
             predicted_soh=it.soh,
             soh_low=it.soh_low,
             soh_high=it.soh_high,
+            features=it.features,
             is_unlike_training=it.is_unlike_training,
             soh=past[cycle_index - 1]["soh_target"] if cycle_index <= len(past) else None,
         )
@@ -255,9 +190,9 @@ def forecast(
     if known := asked.unchanged(store.stamp(battery_id), loaded.model.version):
         return known
     row = _battery(store, battery_id)
-    (told,) = _outlooks(store, loaded, [row], horizon)
+    (told,) = outlooks(store, loaded, [row], horizon)
     if told is None:
-        raise ProblemError(409, f"{battery_id}: {_lacking(row)}")
+        raise ProblemError(409, f"{battery_id}: {lacking(row)}")
     trajectory = told.trajectory
     lines = {"soh": trajectory.soh, "soh_low": trajectory.soh_low, "soh_high": trajectory.soh_high}
     answer = ForecastAnswer(
@@ -321,68 +256,3 @@ def _battery(store: Store, battery_id: str) -> Row:
         known = model.listed([row["battery_id"] for row in store.rows("known")])
         raise ProblemError(404, f"there is no battery {battery_id}: there are {known}")
     return rows[0]
-
-
-def _history(store: Store, battery_id: str) -> list[Row]:
-    """All usable cycles of a battery, as the model takes them: features, and soh_target."""
-    rows = store.rows("series", battery_id=battery_id)
-    return [{**row["features"], "soh_target": row["soh"]} for row in rows]
-
-
-def _last_cycles(store: Store, loaded: Loaded, row: Row) -> list[Row]:
-    """Return the cycles of a battery's last window; of a shorter life all."""
-    last: list[Row] = row["last_cycles"] or []
-    if len(last) < min(loaded.model.window, row["cycles"]):  # dbt keeps fewer than this model needs
-        last = _history(store, row["battery_id"])
-    return last[-loaded.model.window :]
-
-
-def _lacking(row: Row) -> str | None:
-    """Say what a battery lacks for any forecast; None if nothing."""
-    if row["rated_capacity_ah"] is None:
-        return NOT_RATED
-    if not row["truth_soh"]:
-        return "no cycle has ground truth: there is no state of health to go on from"
-    return None
-
-
-@dataclass(frozen=True)
-class _Outlook:
-    """What is forecast of a battery."""
-
-    unlike: list[str]  # in what it is unlike training: of both that follow
-    next_cycle: Prediction | None  # None without a window
-    trajectory: Trajectory
-
-
-def _outlooks(store: Store, loaded: Loaded, rows: list[Row], horizon: int) -> list[_Outlook | None]:
-    """Forecast batteries, the next cycle of all in one forward pass; None for who lacks a state."""
-    able = {
-        at: _last_cycles(store, loaded, row) for at, row in enumerate(rows) if not _lacking(row)
-    }
-    whole = [at for at, cycles in able.items() if len(cycles) >= loaded.model.shortest]
-    answers = loaded.answers(
-        [able[at] for at in whole], None, [rows[at]["rated_capacity_ah"] for at in whole]
-    )
-    next_cycles = {
-        at: it for at, it in zip(whole, answers, strict=True) if isinstance(it, Prediction)
-    }
-    return [
-        _outlook(loaded, row, able[at], next_cycles.get(at), horizon) if at in able else None
-        for at, row in enumerate(rows)
-    ]
-
-
-def _outlook(
-    loaded: Loaded, row: Row, cycles: list[Row], next_cycle: Prediction | None, horizon: int
-) -> _Outlook:
-    if next_cycle:
-        unlike = next_cycle.unlike_training
-    else:
-        unlike = model.unlike_training(loaded.model, cycles, row["rated_capacity_ah"])
-    return _Outlook(unlike, next_cycle, loaded.trajectory(row, cycles, horizon, next_cycle))
-
-
-def _thinned(values: list[Any]) -> list[float]:
-    step = -(-len(values) // SPARKLINE_POINTS) or 1
-    return [round(value, 4) for value in values[::-step][::-1]]  # the last one is always there

@@ -159,6 +159,7 @@ class OneStep(BaseModel):
     predicted_soh: float
     soh_low: float
     soh_high: float
+    features: str = Field(description="Which network answered: spec, extended, fleet or custom")
     is_unlike_training: bool = Field(description="Of the window that it was predicted from")
     soh: float | None = Field(description="What was measured; null for the cycle still to come")
 

@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
-from api import alerts, batteries, edge, guard, observe, predict, problems
+from api import alerts, batteries, curves, edge, fleet, guard, observe, predict, problems
 from api.answers import ModelCard, NetworkCard, Status
 from api.formats import UNCHANGED, AskedObject
 from api.predictor import Predictor
@@ -70,6 +70,8 @@ service = APIRouter(
     responses=problems.responses(401, 403, 422),
 )
 service.include_router(predict.router)
+service.include_router(fleet.router)
+service.include_router(curves.router)
 service.include_router(batteries.router)
 service.include_router(alerts.router)
 
@@ -143,5 +145,12 @@ async def page() -> FileResponse:
     return FileResponse(PAGE / "index.html", headers=headers)
 
 
-app.mount("/page", Static(directory=PAGE))
-app.mount("/plotly", Static(packages=[("plotly", "package_data")]))
+# the page's parts have to be of one state; the library may lag a day behind
+app.mount("/page", Static("no-cache", directory=PAGE))
+app.mount(
+    "/plotly",
+    Static(
+        "public, max-age=86400, stale-while-revalidate=31536000",
+        packages=[("plotly", "package_data")],
+    ),
+)

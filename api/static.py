@@ -1,8 +1,9 @@
-"""The page's files: compressed once, and kept by browsers as long as they are what they were."""
+"""The page's files, each compressed once: what draws the charts is 4.8 MB, gzipped 1.5."""
 
 import gzip
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from fastapi.concurrency import run_in_threadpool
 from fastapi.staticfiles import StaticFiles
@@ -10,11 +11,13 @@ from starlette.datastructures import Headers
 from starlette.responses import FileResponse, Response
 from starlette.types import Scope
 
-FOR_EVER = "public, max-age=31536000, immutable"
-
 
 class Static(StaticFiles):
-    """Files, validated each time; with `?v=` in the address, which changes as they do, for ever."""
+    """Files, with word of how long browsers may keep them."""
+
+    def __init__(self, cache_control: str, **places: Any) -> None:
+        super().__init__(**places)
+        self._cache_control = cache_control
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
@@ -27,8 +30,7 @@ class Static(StaticFiles):
             del response.headers["content-length"]
             headers = {**response.headers, "Content-Encoding": "gzip"}
             response = Response(content, headers=headers)
-        is_versioned = scope["query_string"].startswith(b"v=")
-        response.headers["Cache-Control"] = FOR_EVER if is_versioned else "no-cache"
+        response.headers["Cache-Control"] = self._cache_control
         response.headers["Vary"] = "Accept-Encoding"
         response.headers["ETag"] = f"W/{response.headers['etag']}"  # the same, compressed or not
         return response

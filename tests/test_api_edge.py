@@ -91,7 +91,7 @@ def test_a_parameter_that_nobody_knows_is_named(
     assert taken.get(path, "it takes") in problem["detail"]
 
 
-def test_a_rest_that_nothing_is_made_of_is_refused(
+def test_a_rest_that_does_not_count_is_told(
     simulated: str, sql: connection, client: TestClient
 ) -> None:
     path = "/v1/batteries/S0003/prediction?rest_hours=48"
@@ -101,7 +101,9 @@ def test_a_rest_that_nothing_is_made_of_is_refused(
         f"update battery_history set last_cycles = (select jsonb_agg(it || {null}) from"
         " jsonb_array_elements(last_cycles) as it)"
     )
-    assert_problem(client.get(path), 422, "rest_hours: none of the last 50 cycles has a rest")
+    said = client.get(path).json()
+    assert (said["rest_hours"], said["features"]) == (None, "spec")
+    assert said["rest_source"] == "given, but this network sees no rests"
 
 
 def test_every_answer_is_safe_to_show(

@@ -218,23 +218,3 @@ def test_large_answers_are_compressed_where_that_helps(simulated: str, client: T
     assert packed[1] < plain[1] / 2
     assert length(CYCLES, **{"Accept-Encoding": "gzip", "Accept": PARQUET})[0] is None
     assert length("/livez", **{"Accept-Encoding": "gzip"})[0] is None
-
-
-def test_the_page_s_files_are_compressed_and_kept(client: TestClient) -> None:
-    path = "/plotly/plotly.min.js"
-    plain = client.get(path, headers={"Accept-Encoding": "identity"})
-    packed = client.get(path, headers={"Accept-Encoding": "gzip"})
-    assert packed.content == plain.content
-    assert packed.headers["content-encoding"] == "gzip"
-    assert int(packed.headers["content-length"]) < int(plain.headers["content-length"]) / 3
-    assert packed.headers["content-type"] == plain.headers["content-type"]
-    tag = {"If-None-Match": packed.headers["etag"]}
-    assert client.get(path, headers=tag).status_code == 304
-    assert (packed.headers["cache-control"], packed.headers["vary"]) == (
-        "no-cache",
-        "Accept-Encoding",
-    )
-    assert "immutable" in client.get(f"{path}?v=6").headers["cache-control"]
-    part = client.get(path, headers={"Range": "bytes=0-9", "Accept-Encoding": "gzip"})
-    assert (part.status_code, part.content) == (206, plain.content[:10])
-    assert_problem(client.get("/page/nothing.js"), 404)

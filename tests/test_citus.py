@@ -126,8 +126,9 @@ def test_a_cluster_says_what_one_server_does(
     assert len(curve["time_s"]) == len(curve["voltage_v"]) > 10
     assert store.rows("cycles", battery_id=first, limit=5, offset=0)
     fleet = store.rows(
-        "batteries", limit=100, offset=0, sort="-last_soh", min_soh=None, max_soh=None, search=""
-    )
+        "batteries", limit=100, offset=0, sort="-last_soh", min_soh=None, max_soh=None, search="",
+        flag=None, model_version="", by_forecast=True, battery_ids=None,
+    )  # fmt: skip
     assert len(fleet) == rows(single, "select count(*) from battery_summary")[0][0]
     for name in ("alert_count", "model_health"):
         store.rows(name)

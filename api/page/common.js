@@ -1,4 +1,4 @@
-// What every view uses: the service's answers, elements, numbers in words, charts, downloads.
+// What every view uses: the service's answers, the address, elements, numbers in words, downloads.
 
 const KEY = "battery-forecast-key";
 
@@ -15,7 +15,7 @@ export async function ask(path, body) {
   const headers = { Accept: "application/json" };
   const key = sessionStorage.getItem(KEY);
   if (key) headers["X-API-Key"] = key;
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (typeof body === "string") headers["Content-Type"] = "application/json";
   let answer;
   try {
     answer = await fetch(path, { method: body === undefined ? "GET" : "POST", headers, body });
@@ -31,6 +31,50 @@ export async function ask(path, body) {
   if ("is_simulated" in said) document.getElementById("simulated").hidden = !said.is_simulated;
   return said;
 }
+
+/** All rows of a list that the service gives in pages. */
+export async function all(path, name, limit) {
+  const rows = [];
+  for (;;) {
+    const page = await ask(`${path}${path.includes("?") ? "&" : "?"}limit=${limit}&offset=${rows.length}`);
+    rows.push(...page[name]);
+    if (!page[name].length || rows.length >= page.total) return rows;
+  }
+}
+
+export const batteryPath = (id) => `/batteries/${encodeURIComponent(id)}`;
+export const batteryView = (id) => `#/battery/${encodeURIComponent(id)}`;
+
+/**
+ * What of a view stands in its address, as in #/fleet?sort=-cycles, so that a link shows the same.
+ * What is as by default is left out of it.
+ */
+export function kept(defaults) {
+  const [path, query = ""] = (location.hash || "#/fleet").split("?");
+  const given = new URLSearchParams(query);
+  const now = Object.fromEntries(Object.entries(defaults).map(([name, it]) => [name, given.get(name) ?? it]));
+  return {
+    get: (name) => now[name],
+    set: (name, value) => {
+      now[name] = String(value);
+      const other = Object.entries(now).filter(([key, it]) => it !== defaults[key]);
+      const rest = other.length ? `?${new URLSearchParams(other)}` : "";
+      if (location.hash.split("?")[0] === path || !location.hash) history.replaceState(null, "", path + rest);
+    },
+  };
+}
+
+/** What a button or field does; if it fails, and the reader is still there, it is said on top of the view. */
+export const doing = (place, work) => async (...given) => {
+  for (const old of place.querySelectorAll(":scope > .notice.bad")) old.remove();
+  try {
+    await work(...given);
+  } catch (error) {
+    if (!place.isConnected) return;
+    place.prepend(notice(error));
+    if (!("status" in error)) console.error(error);
+  }
+};
 
 let asking = null;
 function askForKey() {
@@ -54,7 +98,7 @@ export function el(name, attributes = {}, ...children) {
     else if (value === true) made.setAttribute(key, "");
     else if (value !== false && value != null) made.setAttribute(key, value);
   }
-  made.append(...children.flat().filter((child) => child != null));
+  made.append(...children.flat(2).filter((child) => child != null));
   return made;
 }
 
@@ -92,78 +136,21 @@ export function notice(error) {
       [it.cycle && `cycle ${it.cycle}`, it.field].filter(Boolean).join(", ") + `: ${it.detail}`))) || null);
 }
 
-let plotly = null;
-/** Load Plotly once, when the first chart is drawn: the fleet's table does without. */
-function library() {
-  plotly ??= new Promise((resolve, reject) => {
-    const script = el("script", { src: "/plotly/plotly.min.js" });
-    script.onload = () => resolve(window.Plotly);
-    script.onerror = () => reject(new Problem({ detail: "The charts' script did not load." }));
-    document.head.append(script);
-  });
-  return plotly;
+export const fact = (name, value, note) => el("div", {}, el("dt", {}, name), el("dd", {}, value, note ? el("small", {}, note) : null));
+
+/** A label and what it names, which stay together where a line is broken. */
+export const field = (label, control) => el("span", { class: "field" }, el("label", { for: control.id }, label), control);
+
+/** CSV whose every row is as long as its head. */
+export function toCsv(head, rows) {
+  const cell = (it) => (it == null ? "" : /[",;\n\r]/.test(it) ? `"${String(it).replaceAll('"', '""')}"` : it);
+  const text = [head, ...rows.map((row) => head.map((_, k) => row[k]))].map((row) => row.map(cell).join(",")).join("\n");
+  return new Blob([text + "\n"], { type: "text/csv" });
 }
 
-export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-
-export function tinted(name, alpha) {
-  const [r, g, b] = colour(name).match(/\w\w/g).map((part) => parseInt(part, 16));
-  return `rgba(${r},${g},${b},${alpha})`;
-}
-
-const drawn = new Map();
-
-/** Draw a chart; `describe()` gives its traces and layout, and is asked again when the colours change. */
-export async function chart(place, name, describe) {
-  const Plotly = await library();
-  if (!place.isConnected) return;
-  const draw = () => {
-    const { traces, layout } = describe();
-    const axis = { gridcolor: colour("line"), zerolinecolor: colour("line"), linecolor: colour("line"), automargin: true };
-    const full = {
-      autosize: true, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-      font: { family: getComputedStyle(document.body).fontFamily, size: 12.5, color: colour("text") },
-      margin: { l: 52, r: 12, t: 10, b: 40 }, hovermode: "x unified",
-      hoverlabel: { bgcolor: colour("surface"), bordercolor: colour("line"), font: { color: colour("text") } },
-      legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 12 } },
-      ...layout,
-    };
-    for (const key of Object.keys(full).filter((it) => /^[xy]axis/.test(it))) full[key] = { ...axis, ...full[key] };
-    return Plotly.react(place, traces, full, { responsive: true, displayModeBar: false });
-  };
-  await draw();
-  place.setAttribute("role", "img");
-  place.dataset.drawn = name;
-  drawn.set(place, draw);
-}
-
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  for (const [place, draw] of drawn) place.isConnected ? draw() : drawn.delete(place);
-});
-
-function save(name, url) {
+/** Save a file under a name: a Blob, or what a data: address holds. */
+export function save(name, what) {
+  const url = what instanceof Blob ? URL.createObjectURL(what) : what;
   el("a", { href: url, download: name }).click();
-}
-
-/** Two buttons under a chart: what it shows as CSV, and as PNG. */
-export function downloads(name, place, table) {
-  const csv = () => {
-    const { head, rows } = table();
-    const cell = (it) => (it == null ? "" : /[",\n]/.test(it) ? `"${String(it).replaceAll('"', '""')}"` : it);
-    const text = [head, ...rows].map((row) => row.map(cell).join(",")).join("\n");
-    const url = URL.createObjectURL(new Blob([text + "\n"], { type: "text/csv" }));
-    save(`${name}.csv`, url);
-    setTimeout(() => URL.revokeObjectURL(url), 1000);
-  };
-  const png = async () => {
-    const Plotly = await library();
-    const { width, height } = place.getBoundingClientRect();
-    const there = place.layout.paper_bgcolor;
-    await Plotly.relayout(place, { paper_bgcolor: colour("surface") });
-    save(`${name}.png`, await Plotly.toImage(place, { format: "png", width, height, scale: 2 }));
-    await Plotly.relayout(place, { paper_bgcolor: there });
-  };
-  return el("span", { class: "tools" },
-    el("button", { type: "button", onclick: csv, "aria-label": `Download ${words(name)} as CSV` }, "CSV"),
-    el("button", { type: "button", onclick: png, "aria-label": `Download ${words(name)} as PNG` }, "PNG"));
+  if (what instanceof Blob) setTimeout(() => URL.revokeObjectURL(url), 1000);
 }

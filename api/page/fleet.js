@@ -1,5 +1,5 @@
 // The fleet: every battery a row, sorted, filtered and paged by the service.
-import { announce, ask, between, el, isByRetention, isOver, measure, notice, percent, remaining, words } from "./common.js";
+import { all, announce, ask, batteryView, between, doing, el, field, isByRetention, isOver, kept, measure, notice, percent, remaining, save, toCsv, words } from "./common.js";
 
 const ROWS = 50;
 const ALERTS = 5;
@@ -9,66 +9,114 @@ const BANDS = {
   "70 to 80 %": "min_soh=0.7&max_soh=0.8",
   "below 70 %": "max_soh=0.7",
 };
-const state = { search: "", band: "all", sort: "battery_id", offset: 0 };
+const FLAGS = { "": "any", unlike_training: "unlike training", ended: "end of life", alert: "alert open", simulated: "simulated" };
+const BY_FORECAST = "Sorted by the forecasts that python -m model.predict has kept of this model; whatever has none comes last";
 
 export async function fleet(place) {
   document.title = "Fleet · Battery forecast";
+  const state = kept({ search: "", band: "all", flag: "", sort: "battery_id", offset: "0", pick: "" });
+  const picked = new Set(state.get("pick").split(",").filter(Boolean).map(decodeURIComponent));
   const body = el("tbody");
   const count = el("p", { class: "quiet" });
   const pager = el("div", { class: "tools" });
+  const compare = el("a", { class: "button", hidden: true });
   const heads = [
+    el("th", { scope: "col" }, el("span", { class: "hidden-text" }, "Compare")),
     sorter("Battery", "battery_id"), el("th", { scope: "col" }, "SOH over cycles"), sorter("Cycles", "cycles", "number"),
     sorter("Last SOH", "last_soh", "number"), el("th", { scope: "col", class: "number" }, "Retention"),
-    el("th", { scope: "col", class: "number" }, "Next cycle"),
-    el("th", { scope: "col", class: "number" }, "Remaining cycles"), el("th", { scope: "col" }, "Flags"),
+    sorter("Next cycle", "next_soh", "number", BY_FORECAST), sorter("Remaining cycles", "remaining", "number", BY_FORECAST),
+    el("th", { scope: "col" }, "Flags"),
   ];
 
-  function sorter(label, name, kind) {
-    const choose = () => { state.sort = state.sort === name ? `-${name}` : name; state.offset = 0; load(); };
-    return el("th", { scope: "col", class: kind, "data-sort": name }, el("button", { type: "button", onclick: choose }, label));
+  function sorter(label, name, kind, title) {
+    const choose = () => change({ sort: state.get("sort") === name ? `-${name}` : name });
+    return el("th", { scope: "col", class: kind, "data-sort": name, title }, el("button", { type: "button", onclick: choose }, label));
+  }
+
+  function change(values) {
+    for (const [name, value] of Object.entries({ offset: 0, ...values })) state.set(name, value);
+    return load();
+  }
+
+  function query() {
+    const asked = new URLSearchParams(BANDS[state.get("band")] ?? "");
+    for (const name of ["sort", "search", "flag"]) if (state.get(name)) asked.set(name, state.get(name));
+    return asked;
   }
 
   let latest = 0;
   async function load() {
     const mine = ++latest;
-    const query = new URLSearchParams(`${BANDS[state.band]}`);
-    query.set("limit", ROWS); query.set("offset", state.offset); query.set("sort", state.sort);
-    if (state.search) query.set("search", state.search);
+    const offset = Number(state.get("offset"));
     let page;
     try {
-      page = await ask(`/batteries?${query}`);
+      page = await ask(`/batteries?${query()}&limit=${ROWS}&offset=${offset}`);
     } catch (error) {
-      if (mine === latest) { body.replaceChildren(); count.replaceChildren(notice(error)); }
+      if (mine === latest && place.isConnected) { body.replaceChildren(); count.replaceChildren(notice(error)); }
       return;
     }
-    if (mine !== latest) return;
-    body.replaceChildren(...page.batteries.map((it) => row(it, page.horizon)));
+    if (mine !== latest || !place.isConnected) return;
+    body.replaceChildren(...page.batteries.map((it) => row(it, page.horizon, picker(it.battery_id))));
+    const sort = state.get("sort");
     for (const head of heads.filter((it) => it.dataset.sort)) {
       const name = head.dataset.sort;
-      const order = { [name]: "ascending", [`-${name}`]: "descending" }[state.sort];
+      const order = { [name]: "ascending", [`-${name}`]: "descending" }[sort];
       order ? head.setAttribute("aria-sort", order) : head.removeAttribute("aria-sort");
     }
-    const last = state.offset + page.batteries.length;
-    const shown = page.total ? `${state.offset + 1} to ${last} of ${page.total} batteries` : "No battery matches.";
-    count.textContent = page.model_version ? shown : `${shown} There is no model yet: train one with python -m model.train.`;
+    const last = offset + page.batteries.length;
+    const shown = page.total ? `${offset + 1} to ${last} of ${page.total} batteries` : "No battery matches.";
+    const byForecast = /next_soh|remaining/.test(sort) && page.total
+      ? `. Sorted by the forecasts that python -m model.predict has kept of this model${page.kept < page.total ? `: ${page.kept} of ${page.total} have one, the others come last` : ""}.` : "";
+    count.textContent = (page.model_version ? shown : `${shown} There is no model yet: train one with python -m model.train.`) + byForecast;
     announce(shown);
-    const move = (by) => { state.offset += by; load(); };
     pager.replaceChildren(
-      el("button", { type: "button", disabled: state.offset === 0, onclick: () => move(-ROWS) }, "← Previous"),
-      el("button", { type: "button", disabled: last >= page.total, onclick: () => move(ROWS) }, "Next →"));
-    pager.hidden = page.total <= ROWS;
+      compare,
+      el("button", { type: "button", onclick: doing(place, exported), "aria-label": "Download the fleet as CSV", title: "All that match, not this page alone" }, "CSV"));
+    if (page.total > ROWS) pager.append(
+      el("button", { type: "button", disabled: offset === 0, onclick: () => change({ offset: Math.max(0, offset - ROWS) }) }, "← Previous"),
+      el("button", { type: "button", disabled: last >= page.total, onclick: () => change({ offset: offset + ROWS }) }, "Next →"));
     document.getElementById("version").textContent = page.model_version ? `Model ${page.model_version}.` : "";
+    choices();
+  }
+
+  function picker(id) {
+    return el("input", { type: "checkbox", checked: picked.has(id), "aria-label": `Compare ${id}`, onchange: (event) => {
+      event.target.checked ? picked.add(id) : picked.delete(id);
+      state.set("pick", [...picked].map(encodeURIComponent).join(","));
+      choices();
+    } });
+  }
+
+  function choices() {
+    compare.hidden = picked.size === 0;
+    compare.textContent = `Compare ${picked.size}`;
+    compare.href = `#/compare?${new URLSearchParams({ of: [...picked].map(encodeURIComponent).join(",") })}`;
+  }
+
+  async function exported() {
+    count.textContent = "Collecting the whole fleet …";
+    const rows = await all(`/batteries?${query()}`, "batteries", 200);
+    const flat = rows.map(({ sparkline: _, next_cycle: next, end_of_life: end, unlike_training: unlike, alerts, ...it }) => ({
+      ...it, unlike_training: unlike?.join(" "), alerts: alerts.join(" "),
+      next_soh: next?.predicted_soh, next_soh_low: next?.soh_low, next_soh_high: next?.soh_high, next_features: next?.features,
+      remaining_cycles: end?.cycles, remaining_low: end?.cycles_low, remaining_high: end?.cycles_high, remaining_days: end?.days,
+    }));
+    const head = Object.keys(flat[0] ?? { battery_id: "" });
+    save("fleet.csv", toCsv(head, flat.map((it) => head.map((name) => it[name]))));
+    await load();
   }
 
   let typing;
+  const options = (names, chosen) => Object.entries(names).map(([value, text]) => el("option", { value, selected: value === chosen }, text));
   const filters = el("form", { class: "tools", role: "search", onsubmit: (event) => event.preventDefault() },
-    el("label", { for: "search" }, "Search"),
-    el("input", { id: "search", type: "search", placeholder: "battery or group", value: state.search, oninput: (event) => {
-      state.search = event.target.value; state.offset = 0; clearTimeout(typing); typing = setTimeout(load, 150);
-    } }),
-    el("label", { for: "band" }, "Last SOH"),
-    el("select", { id: "band", onchange: (event) => { state.band = event.target.value; state.offset = 0; load(); } },
-      Object.keys(BANDS).map((it) => el("option", { selected: it === state.band }, it))));
+    field("Search", el("input", { id: "search", type: "search", placeholder: "battery or group", value: state.get("search"), oninput: (event) => {
+      clearTimeout(typing);
+      typing = setTimeout(() => change({ search: event.target.value }), 150);
+    } })),
+    field("Last SOH", el("select", { id: "band", onchange: (event) => change({ band: event.target.value }) },
+      options(Object.fromEntries(Object.keys(BANDS).map((it) => [it, it])), state.get("band")))),
+    field("Flag", el("select", { id: "flag", title: "Unlike training: of the forecasts that python -m model.predict has kept", onchange: (event) => change({ flag: event.target.value }) },
+      options(FLAGS, state.get("flag")))));
 
   const alerts = el("section", { class: "card", "aria-labelledby": "alerts", hidden: true });
   place.append(
@@ -101,19 +149,20 @@ async function open(place, limit) {
 function alert(it) {
   const amount = (value) => (["share", "SOH"].includes(it.unit) ? percent(value) : `${Number(value.toFixed(1))} ${it.unit}`);
   return el("tr", { "data-alert": it.kind },
-    el("td", {}, el("a", { href: `#/battery/${encodeURIComponent(it.battery_id)}` }, it.battery_id)),
+    el("td", {}, el("a", { href: batteryView(it.battery_id) }, it.battery_id)),
     el("td", {}, el("span", { class: "flag warn" }, words(it.kind)), el("small", {}, it.description)),
     el("td", { "data-label": "Since" }, new Date(it.since).toLocaleString()),
     el("td", { class: "number", "data-label": "Value" }, amount(it.value), el("small", {}, `limit ${amount(it.threshold)}`)));
 }
 
-function row(it, horizon) {
+function row(it, horizon, picker) {
   const next = it.next_cycle;
   const [cycles, range] = remaining(it.end_of_life, horizon);
   const left = isOver(it) ? ["0", `since cycle ${it.end_of_life_cycle}, by ${measure(it)}`]
     : it.end_of_life ? [cycles, range] : ["–", ""];
   return el("tr", { "data-battery": it.battery_id },
-    el("td", {}, el("a", { href: `#/battery/${encodeURIComponent(it.battery_id)}` }, it.battery_id), el("small", {}, it.battery_group ?? it.layout)),
+    el("td", { class: "pick" }, picker),
+    el("td", {}, el("a", { href: batteryView(it.battery_id) }, it.battery_id), el("small", {}, it.battery_group ?? it.layout)),
     el("td", { class: "wide" }, sparkline(it.sparkline)),
     el("td", { class: "number", "data-label": "Cycles" }, String(it.cycles)),
     el("td", { class: "number", "data-label": "Last SOH" }, percent(it.last_soh)),
@@ -126,6 +175,7 @@ function row(it, horizon) {
 function flags(it) {
   const made = [];
   const add = (kind, text, title) => made.push(el("span", { class: `flag ${kind}`, title }, text));
+  if (it.is_simulated) add("", "simulated", "Not measured");
   if (isOver(it)) add("bad", "end of life", `Below 70 % by ${measure(it)}`);
   else if (it.end_of_life?.cycles_low != null && it.end_of_life.cycles_low <= 50) add("warn", "ends within 50 cycles?", "The early end of the interval is within 50 cycles");
   else if (it.last_soh != null && it.last_soh >= 0.8) add("good", "healthy", "Last SOH is 80 % or more");
@@ -133,6 +183,7 @@ function flags(it) {
   if (it.rated_capacity_ah == null) add("", "not rated", "Without a rated capacity there is no state of health: load it again with --rated-capacity-ah");
   else if (!it.next_cycle) add("", "no forecast", "Too few cycles for the model's window, a feature that it lacks, or no model");
   if (it.is_unlike_training) add("warn", "unlike training", it.unlike_training.map(words).join(", "));
+  for (const kind of it.alerts) add("warn", `alert: ${words(kind)}`, "An open alert");
   if (it.discharges > it.cycles) add("", `${it.discharges - it.cycles} left out`, "Recorded discharges that are no usable cycles");
   return made;
 }

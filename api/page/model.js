@@ -1,8 +1,8 @@
 // The model: what it learned from, how well it did on batteries it has never seen.
-import { ask, chart, colour, downloads, el, percent, tinted, words } from "./common.js";
+import { area, card, chart, colour, DASHES, downloads, line, plain, shade, tinted } from "./chart.js";
+import { ask, batteryPath, between, el, percent, words } from "./common.js";
 
 const ROLLING = 20;
-const SHADES = ["predicted", "other", "forecast", "bad"];
 
 export async function model(place) {
   document.title = "Model · Battery forecast";
@@ -14,9 +14,10 @@ export async function model(place) {
     learned(networks), errors(networks), await health(version));
   const series = [];
   for (const id of tested) {
-    const answer = await ask(`/batteries/${encodeURIComponent(id)}/predictions`).catch(() => null);
-    if (answer) series.push(battery(id, answer.predictions));
+    const answer = await ask(`${batteryPath(id)}/predictions`).catch(() => null);
+    if (answer) series.push(...battery(id, answer.predictions));
   }
+  if (!place.isConnected) return;
   const able = series.filter((it) => it.points.length);
   const pair = el("div", { class: "pair" });
   place.append(pair);
@@ -24,17 +25,17 @@ export async function model(place) {
   await training(pair, networks);
 }
 
-/** Put beside each prediction what persistence would have said: the last measured SOH before it. */
+/** Put beside each prediction what persistence would have said, the last measured SOH before it; by the network that answered. */
 function battery(id, steps) {
-  const points = [];
+  const by = new Map();
   let last = null;
   for (const it of steps) {
     if (it.soh != null) {
-      if (last != null) points.push({ ...it, last });
+      if (last != null) by.set(it.features, [...(by.get(it.features) ?? []), { ...it, last }]);
       last = it.soh;
     }
   }
-  return { id, points };
+  return [...by].map(([features, points]) => ({ id, features, name: plain(`${id}, by ${features}`), points }));
 }
 
 function table(title, heads, rows) {
@@ -81,68 +82,73 @@ async function health(version) {
 }
 
 async function charts(pair, series) {
-  const add = (name, title, note) => {
-    const area = el("div", { class: "chart", "aria-label": title });
-    const head = el("div", { class: "card-head" }, el("h2", {}, title));
-    pair.append(el("section", { class: "card", "aria-label": title }, head, note ? el("p", { class: "quiet" }, note) : null, area));
-    return { area, head, name };
-  };
   const all = series.flatMap((it) => it.points.map((point) => ({ id: it.id, ...point })));
   const inside = all.filter((it) => it.soh >= it.soh_low && it.soh <= it.soh_high).length / all.length;
   const table = () => ({
-    head: ["battery_id", "cycle_index", "soh", "predicted_soh", "soh_low", "soh_high", "persistence"],
-    rows: all.map((it) => [it.id, it.cycle_index, it.soh, it.predicted_soh, it.soh_low, it.soh_high, it.last]),
+    head: ["battery_id", "cycle_index", "features", "soh", "predicted_soh", "soh_low", "soh_high", "persistence"],
+    rows: all.map((it) => [it.id, it.cycle_index, it.features, it.soh, it.predicted_soh, it.soh_low, it.soh_high, it.last]),
   });
-  const scatter = add("predicted_measured", "Predicted against measured SOH", "On the line the prediction is exact.");
+  const add = (name, title, note) => {
+    const made = area(title);
+    pair.append(card(title, made, { tools: downloads(name, made, table), note }));
+    return made;
+  };
+  const points = (value) => `${value > 0 ? "+" : ""}${(100 * value).toFixed(2)} points`;
+  const scatter = add("predicted_measured", "Predicted against measured SOH", "On the line the prediction is exact. Each by the network that the service answers with: the one whose training is most like the window.");
   const error = add("error_persistence", "Error against persistence", "Persistence says that the next cycle is as the last one.");
   const interval = add("calibration", "Calibration of the interval",
     `Of ${all.length} measured values ${percent(inside)} lie within the 90 % interval; the line is the share among ${ROLLING} cycles in a row.`);
-  for (const it of [scatter, error, interval]) it.head.append(downloads(it.name, it.area, table));
 
-  await chart(scatter.area, scatter.name, () => {
+  await chart(scatter, "predicted_measured", () => {
     const values = all.flatMap((it) => [it.soh, it.predicted_soh]);
     const ends = [Math.min(...values), Math.max(...values)];
     return {
       traces: [
         { name: "exact", x: ends, y: ends, mode: "lines", line: { color: colour("quiet"), dash: "dot", width: 1.2 }, hoverinfo: "skip" },
-        ...series.map((it, k) => ({ name: it.id, x: it.points.map((p) => p.soh), y: it.points.map((p) => p.predicted_soh), mode: "markers", text: it.points.map((p) => `cycle ${p.cycle_index}`),
-          marker: { size: 6, color: tinted(SHADES[k % 4], 0.75) }, hovertemplate: "%{text}: %{y:.3f}, measured %{x:.3f}" })),
+        ...series.map((it, k) => line(it.name, it.points.map((p) => p.soh), it.points.map((p) => p.predicted_soh),
+          it.points.map((p) => `cycle ${p.cycle_index}: predicted ${percent(p.predicted_soh)} (90 %: ${between(p.soh_low, p.soh_high)}), measured ${percent(p.soh)}`),
+          { mode: "markers", marker: { size: 6, symbol: k % 24, color: tinted(shade(k), 0.75) } })),
       ],
-      layout: { hovermode: "closest", margin: { l: 58, r: 12, t: 26, b: 44 }, xaxis: { title: { text: "measured SOH" }, tickformat: ".0%" }, yaxis: { title: { text: "predicted SOH" }, tickformat: ".0%" } },
+      layout: { hovermode: "closest", xaxis: { title: { text: "measured SOH" }, tickformat: ".0%" }, yaxis: { title: { text: "predicted SOH" }, tickformat: ".0%" } },
     };
   });
-  await chart(error.area, error.name, () => ({
-    traces: series.flatMap((it, k) => [
-      { name: `${it.id}, model`, x: it.points.map((p) => p.cycle_index), y: it.points.map((p) => p.predicted_soh - p.soh), mode: "lines", line: { color: colour(SHADES[k % 4]), width: 1.6 }, hovertemplate: "%{y:+.4f}" },
-      { name: `${it.id}, persistence`, x: it.points.map((p) => p.cycle_index), y: it.points.map((p) => p.last - p.soh), mode: "lines", line: { color: colour("quiet"), width: 1.2, dash: "dot" }, hovertemplate: "%{y:+.4f}" },
-    ]),
-    layout: { margin: { l: 62, r: 12, t: 26, b: 44 }, xaxis: { title: { text: "cycle" } }, yaxis: { title: { text: "predicted less measured SOH" } } },
+  await chart(error, "error_persistence", () => ({
+    traces: series.flatMap((it, k) => {
+      const x = it.points.map((p) => p.cycle_index);
+      const [model, persistence] = [it.points.map((p) => p.predicted_soh - p.soh), it.points.map((p) => p.last - p.soh)];
+      return [
+        line(it.name, x, model, model.map(points), { line: { color: shade(k), width: 1.6, dash: DASHES[k % DASHES.length] } }),
+        line(plain(`${it.id}, persistence`), x, persistence, persistence.map(points), { line: { color: colour("quiet"), width: 1.2, dash: "dot" }, legendgroup: `${it.id} persistence` }),
+      ];
+    }),
+    layout: { margin: { l: 62 }, xaxis: { title: { text: "cycle" }, unifiedhovertitle: { text: "cycle %{x}" } }, yaxis: { title: { text: "predicted less measured SOH" } } },
   }));
-  await chart(interval.area, interval.name, () => ({
+  await chart(interval, "calibration", () => ({
     traces: series.map((it, k) => {
       const hits = it.points.map((p) => (p.soh >= p.soh_low && p.soh <= p.soh_high ? 1 : 0));
       const first = Math.min(ROLLING, hits.length) - 1;
-      const share = hits.slice(first).map((_, k) => hits.slice(k, k + first + 1)).map((part) => part.reduce((a, b) => a + b, 0) / part.length);
-      return { name: it.id, x: it.points.slice(first).map((p) => p.cycle_index), y: share, mode: "lines", line: { color: colour(SHADES[k % 4]), width: 1.8 }, hovertemplate: "%{y:.0%}" };
+      const share = hits.slice(first).map((_, at) => hits.slice(at, at + first + 1)).map((part) => part.reduce((a, b) => a + b, 0) / part.length);
+      return line(it.name, it.points.slice(first).map((p) => p.cycle_index), share, share.map((value) => `${percent(value, 0)} inside`),
+        { mode: share.length > 1 ? "lines" : "markers", line: { color: shade(k), width: 1.8, dash: DASHES[k % DASHES.length] }, marker: { color: shade(k), size: 7 } });
     }),
     layout: {
-      showlegend: true, margin: { l: 58, r: 12, t: 26, b: 44 }, xaxis: { title: { text: "cycle" } }, yaxis: { title: { text: "share inside" }, tickformat: ".0%", range: [0, 1.05] },
+      xaxis: { title: { text: "cycle" } }, yaxis: { title: { text: "share inside" }, tickformat: ".0%", range: [0, 1.05] },
       shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: 0.9, y1: 0.9, line: { color: colour("bad"), dash: "dot", width: 1.3 } }],
     },
   }));
 }
 
 async function training(pair, networks) {
-  const area = el("div", { class: "chart", "aria-label": "Loss over epochs" });
+  const made = area("Loss over epochs");
   const longest = Math.max(...networks.map((it) => it.training_curve.length));
   const curves = () => ({
     head: ["epoch", ...networks.map((it) => `${it.features}_loss`)],
     rows: Array.from({ length: longest }, (_, k) => [k + 1, ...networks.map((it) => it.training_curve[k])]),
   });
-  pair.append(el("section", { class: "card", "aria-label": "Training curve" },
-    el("div", { class: "card-head" }, el("h2", {}, "Training curves"), downloads("training_curve", area, curves)), area));
-  await chart(area, "training_curve", () => ({
-    traces: networks.map((it, k) => ({ name: it.features, x: it.training_curve.map((_, epoch) => epoch + 1), y: it.training_curve, mode: "lines", line: { color: colour(SHADES[k % 4]), width: 1.8 }, hovertemplate: "%{y:.4~g}" })),
-    layout: { showlegend: true, margin: { l: 58, r: 12, t: 26, b: 44 }, xaxis: { title: { text: "epoch" } }, yaxis: { title: { text: "loss" }, type: "log" } },
+  pair.append(card("Training curves", made, { tools: downloads("training_curve", made, curves) }));
+  await chart(made, "training_curve", () => ({
+    traces: networks.map((it, k) => line(it.features, it.training_curve.map((_, epoch) => epoch + 1), it.training_curve, it.training_curve.map((loss) => `loss ${loss.toPrecision(4)}`),
+      { line: { color: shade(k), width: 1.8, dash: DASHES[k % DASHES.length] } })),
+    layout: { xaxis: { title: { text: "epoch" } }, yaxis: { title: { text: "loss" }, type: "log" } },
   }));
 }

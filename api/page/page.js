@@ -1,9 +1,10 @@
-// Chooses the view from the address: #/fleet, #/battery/B0007, #/model, #/try.
+// Chooses the view from the address: #/fleet, #/compare, #/battery/B0007, #/model, #/try; after ? stands its state.
 import { announce, el, notice } from "./common.js";
 import { fleet } from "./fleet.js";
 
 const views = {
   fleet: async () => fleet,
+  compare: async () => (await import("./compare.js")).compare,
   battery: async () => (await import("./battery.js")).battery,
   model: async () => (await import("./model.js")).model,
   try: async () => (await import("./try.js")).tryIt,
@@ -11,7 +12,7 @@ const views = {
 const main = document.getElementById("main");
 
 async function show() {
-  const [name, ...rest] = location.hash.replace(/^#\/?/, "").split("/");
+  const [name, ...rest] = location.hash.split("?")[0].replace(/^#\/?/, "").split("/");
   const chosen = views[name] ? name : "fleet";
   for (const link of document.querySelectorAll("nav a")) {
     const here = link.getAttribute("href") === `#/${chosen === "battery" ? "fleet" : chosen}`;
@@ -25,6 +26,7 @@ async function show() {
     await view(place, ...rest.map(decodeURIComponent));
     announce(document.title);
   } catch (error) {
+    if (!place.isConnected) return; // the reader has gone on: what fails there is nobody's concern
     place.append(notice(error));
     if (!("status" in error)) console.error(error);
   } finally {

@@ -1,25 +1,40 @@
-// "Try it": cycles as JSON or CSV, answered, or told exactly what is wrong with them.
-import { ask, between, el, notice, percent, Problem, verdict, words } from "./common.js";
+// "Try it": a cycler's file, or cycles as JSON or CSV, answered, or told exactly what is wrong with them.
+import { all, ask, batteryPath, between, el, fact, field, notice, percent, Problem, verdict, words } from "./common.js";
+import { dropped } from "./dropped.js";
+import { cyclesOf } from "./table.js";
+
+const MOST = 1000; // cycles that the service takes; it looks at the last of them alone
+const DRAFT = "battery-forecast-draft"; // what was typed, while the tab is open
 
 export async function tryIt(place) {
   document.title = "Try it · Battery forecast";
-  const { window: width, shortest } = await ask("/model");
+  const [{ window: width, shortest }, api] = await Promise.all([ask("/model"), ask("/openapi.json")]);
+  const known = Object.keys(api.components.schemas.Cycle.properties);
+  const draft = JSON.parse(sessionStorage.getItem(DRAFT) ?? "{}");
   const text = el("textarea", { id: "cycles", spellcheck: "false", "aria-describedby": "hint" });
-  const file = el("input", { id: "file", type: "file", accept: ".json,.csv,text/csv,application/json" });
-  const rated = el("input", { id: "rated", type: "number", min: 0, step: "any", placeholder: "unknown" });
-  const rest = el("input", { id: "rest", type: "number", min: 0, step: "any", placeholder: "unknown" });
+  const file = el("input", { id: "file", type: "file", accept: ".json,.csv,.tsv,.txt,text/csv,application/json" });
+  const rated = el("input", { id: "rated", type: "number", min: 0, step: "any", placeholder: "unknown", value: draft.rated });
+  const rest = el("input", { id: "rest", type: "number", min: 0, step: "any", placeholder: "unknown", value: draft.rest });
   const answer = el("div", { role: "status", id: "answer" });
   const example = el("button", { type: "button" }, "Use a battery's last cycles");
+  text.value = draft.text ?? "";
 
-  file.addEventListener("change", async () => { if (file.files[0]) text.value = await file.files[0].text(); });
+  const keep = () => {
+    try {
+      sessionStorage.setItem(DRAFT, JSON.stringify({ text: text.value, rated: rated.value, rest: rest.value }));
+    } catch { sessionStorage.removeItem(DRAFT); } // too long to be kept
+  };
+  const put = (value) => { text.value = value; keep(); };
+  for (const field of [text, rated, rest]) field.addEventListener("input", keep);
+  file.addEventListener("change", async () => { if (file.files[0]) put(await file.files[0].text()); });
   example.addEventListener("click", async () => {
     try {
       const { batteries } = await ask("/batteries?limit=200");
       const able = batteries.find((it) => it.next_cycle) ?? batteries[0];
-      if (!able) throw new Problem({ detail: "There is no battery to take them from." });
-      const { cycles } = await ask(`/batteries/${encodeURIComponent(able.battery_id)}/cycles?limit=5000`);
+      if (!able) throw new Problem({ detail: "There is no battery to take them from.", status: 0 });
+      const cycles = await all(`${batteryPath(able.battery_id)}/cycles`, "cycles", 5000);
       const window = cycles.filter((it) => it.is_usable).slice(-width).map((it) => ({ ...it.features, soh_target: it.soh }));
-      text.value = `[\n${window.map((it) => JSON.stringify(it)).join(",\n")}\n]`;
+      put(`[\n${window.map((it) => JSON.stringify(it)).join(",\n")}\n]`);
     } catch (error) {
       answer.replaceChildren(notice(error));
     }
@@ -29,28 +44,29 @@ export async function tryIt(place) {
     event.preventDefault();
     answer.replaceChildren(el("p", { class: "quiet" }, "Asking …"));
     try {
-      const body = text.value.trim().match(/^[[{]/) ? text.value : JSON.stringify(fromCsv(text.value));
+      const isJson = /^[[{]/.test(text.value.trim());
+      const { cycles, unused } = isJson ? { unused: [] } : cyclesOf(text.value, known);
       const given = Object.entries({ rest_hours: rest.value, rated_capacity_ah: rated.value }).filter(([, value]) => value);
-      const said = await ask(`/predict?${new URLSearchParams(given)}`, body);
-      answer.replaceChildren(result(said));
+      const said = await ask(`/predict?${new URLSearchParams(given)}`, isJson ? text.value : JSON.stringify(cycles.slice(-MOST)));
+      answer.replaceChildren(result(said), unused.length ? el("p", { class: "quiet" }, `Left aside, for they name no feature: ${unused.join(", ")}.`) : "");
     } catch (error) {
       answer.replaceChildren(notice(error));
     }
   }
 
+  place.append(el("h1", {}, "Try it"));
+  if (api.paths["/predict/file"]) place.append(dropped());
   place.append(
-    el("h1", {}, "Try it"),
-    el("p", { class: "quiet", id: "hint" }, `${shortest < width ? `${shortest} to ${width}` : width} cycles, oldest first: a JSON list of objects, or CSV whose first line names the features, as in cycle_series; of more than ${width} cycles the last ${width} count. `,
-      "Each tells its health by soh_target, by discharge_capacity (Ah), or by avg_current_load (A) and time_to_discharge (s). Where the load is that of the training cells, avg_voltage_load (V), max_temperature (°C) and time_to_discharge (s) do."),
     el("form", { class: "card", onsubmit: send },
-      el("div", { class: "card-head" }, el("label", { for: "cycles" }, "Cycles"), el("span", { class: "tools" }, example, el("label", { for: "file" }, "or a file"), file)),
+      el("div", { class: "card-head" }, el("label", { for: "cycles" }, "Cycles"), el("span", { class: "tools" }, example, field("or a file", file))),
+      el("p", { class: "quiet", id: "hint" }, `${shortest < width ? `${shortest} to ${width}` : width} cycles, oldest first: a JSON list of objects, or a table whose first line names the features, as in cycle_series, separated by comma, semicolon or tab, as this page, a spreadsheet or psql writes it; of more than ${width} cycles the last ${width} count. `,
+        "Each tells its health by soh_target, by discharge_capacity (Ah), or by avg_current_load (A) and time_to_discharge (s). Where the load is that of the training cells, avg_voltage_load (V), max_temperature (°C) and time_to_discharge (s) do."),
       text,
-      el("div", { class: "tools" }, el("label", { for: "rated" }, "Rated capacity, Ah"), rated, el("label", { for: "rest" }, "Rest before the next cycle, h"), rest, el("button", { class: "primary" }, "Predict"))),
+      el("div", { class: "tools" }, field("Rated capacity, Ah", rated), field("Rest before the next cycle, h", rest), el("button", { class: "primary" }, "Predict"))),
     answer);
 }
 
 function result(said) {
-  const fact = (name, value, note) => el("div", {}, el("dt", {}, name), el("dd", {}, value, note ? el("small", {}, note) : null));
   return el("div", {}, el("dl", { class: "facts" },
     fact("SOH of the next cycle", percent(said.predicted_soh, 2),
       said.predicted_soh == null ? "give the rated capacity: it is not that of the training cells" : `90 % interval ${between(said.soh_low, said.soh_high)}, by ${words(said.soh_source)}`),
@@ -60,16 +76,4 @@ function result(said) {
     fact("Network", said.features, said.reason)),
   said.cycles_posted > said.cycles_used ? el("p", { class: "notice" }, `${said.cycles_posted} cycles were posted; the last ${said.cycles_used} count.`) : null,
   verdict(said));
-}
-
-function fromCsv(text) {
-  const lines = text.split(/\r?\n/).filter((line) => line.trim());
-  if (lines.length < 2) throw new Problem({ detail: "There are no cycles: give a JSON list, or CSV with a line of names and one line per cycle." });
-  const names = lines[0].split(",").map((it) => it.trim().replace(/^"|"$/g, ""));
-  return lines.slice(1).map((line, k) => {
-    const cells = line.split(",").map((it) => it.trim());
-    if (cells.length !== names.length) throw new Problem({ detail: `Line ${k + 2} has ${cells.length} values, the first line names ${names.length}.` });
-    // what is no number is sent as it stands: the service says which cycle and field it is
-    return Object.fromEntries(names.map((name, n) => [name, cells[n] === "" ? null : Number.isNaN(Number(cells[n])) ? cells[n] : Number(cells[n])]));
-  });
 }
