@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from api import problems, reading
 from api.forecasts import BatchAnswer, NextCycle, WindowAnswer, told
 from api.problems import FieldError
-from api.schemas import CSV, EXAMPLE_WINDOW, JSON, ONE_WINDOW, PARQUET, WINDOWS, Hours, body
+from api.schemas import EXAMPLE_WINDOW, JSON, ONE_WINDOW, WINDOWS, Hours, body
 from api.state import TheModel
 from model.forecast import Coming, Prediction, WindowError
 
@@ -66,7 +66,7 @@ async def _whole(request: Request) -> bytes:
 @router.post(
     "/predict",
     response_model=WindowAnswer,
-    openapi_extra=body(ONE_WINDOW, EXAMPLE_WINDOW, CSV, PARQUET),
+    openapi_extra=body(ONE_WINDOW, EXAMPLE_WINDOW),
 )
 async def predict(
     request: Request,
@@ -83,8 +83,8 @@ async def predict(
     With neither `soh_target` in the cycles nor `rated_capacity_ah`, SOH is told only of cells like
     the training cells. What no number can be told of is refused, with what to send.
 
-    JSON is a list of cycles or an object of columns. A table of cycles, CSV or Parquet, may be
-    what this service or SQL gives of a battery.
+    JSON is a list of cycles or an object of columns. A table, `text/csv` or
+    `application/vnd.apache.parquet`, may be what this service or SQL gives of a battery.
     """
     cycles = reading.window(await request.body(), request.headers.get("content-type"))
     loaded, prediction = await request.app.state.predictor.predict(

@@ -81,7 +81,8 @@ def _plain(windows: Sequence[Any]) -> list[Columns] | None:
         return None
     values = np.array(flat, dtype=np.float64).reshape(len(every), len(names))
     low, high = np.array([BOUNDS[name] for name in names]).reshape(-1, 2).T
-    if ((values < low) | (values > high)).any():
+    out_of_bounds = ((values < low) | (values > high)).any()
+    if out_of_bounds or np.isnan(values).sum() != flat.count(None):
         return None
     ends = np.cumsum([0, *count]).tolist()
     return [Columns(names, values[begin:end]) for begin, end in pairwise(ends)]
@@ -98,6 +99,9 @@ def _judged(kind: TypeAdapter[Any], sent: Any) -> Any:
 
 
 def _json(body: bytes) -> Any:
+    if not body:
+        fault = {"type": "missing", "loc": ("body",), "msg": "Field required", "input": None}
+        raise RequestValidationError([fault])
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -149,10 +149,13 @@ def _ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def body(schema: dict[str, Any], example: Any, *tables: str) -> dict[str, Any]:
-    """Declare what a route reads by itself: JSON like the example, or tables of such types."""
-    content: dict[str, Any] = {it: {"schema": {"type": "string"}} for it in tables}
-    content[JSON] = {"schema": schema, "examples": {"example": {"value": example}}}
+def body(schema: dict[str, Any], example: Any) -> dict[str, Any]:
+    """Declare the JSON that a route reads by itself.
+
+    Tables that it reads beside stand in its description: clients made from a schema with several
+    kinds of bodies do not work.
+    """
+    content = {JSON: {"schema": schema, "examples": {"example": {"value": example}}}}
     return {"requestBody": {"required": True, "content": content}}
 
 
@@ -174,7 +177,7 @@ def described(schema: dict[str, Any], model: Model | None) -> dict[str, Any]:
     names = [*measured, *rests]
     columns: dict[str, Any] = {
         "type": "object",
-        "title": "Columns",
+        "title": "WindowByColumn",
         "description": "A window by feature: the values of all its cycles, oldest first",
         "additionalProperties": False,
         "minProperties": 1,
@@ -191,7 +194,7 @@ def described(schema: dict[str, Any], model: Model | None) -> dict[str, Any]:
         }  # fmt: skip
     cycles = {
         "type": "array",
-        "title": "Cycles",
+        "title": "WindowByCycle",
         "description": "A window by cycle, oldest first",
         "items": _ref("Cycle"),
         "minItems": shortest,
@@ -199,9 +202,9 @@ def described(schema: dict[str, Any], model: Model | None) -> dict[str, Any]:
     }
     asked["components"]["schemas"] |= {
         "Cycle": cycle | {"required": names},
-        "Cycles": cycles,
-        "Columns": columns,
-        "Window": {"anyOf": [_ref("Cycles"), _ref("Columns")], "title": "Window"},
+        "WindowByCycle": cycles,
+        "WindowByColumn": columns,
+        "Window": {"anyOf": [_ref("WindowByCycle"), _ref("WindowByColumn")], "title": "Window"},
     }
     for operations in asked["paths"].values():
         content = operations.get("post", {}).get("requestBody", {}).get("content", {})

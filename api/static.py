@@ -28,10 +28,13 @@ class Static(StaticFiles):
                 _compressed, Path(response.path), response.headers["last-modified"]
             )
             del response.headers["content-length"]
-            headers = {**response.headers, "Content-Encoding": "gzip"}
+            headers = {
+                **response.headers,
+                "Content-Encoding": "gzip",
+                "Vary": "Accept-Encoding",  # which what compresses all others adds to the rest
+            }
             response = Response(content, headers=headers)
         response.headers["Cache-Control"] = self._cache_control
-        response.headers["Vary"] = "Accept-Encoding"
         response.headers["ETag"] = f"W/{response.headers['etag']}"  # the same, compressed or not
         return response
 

@@ -203,7 +203,7 @@ def test_the_model_says_how_many_cycles_it_needs(
         schema = client.get("/openapi.json").json()
         body = schema["paths"]["/v1/predict"]["post"]["requestBody"]["content"]["application/json"]
         assert len(body["examples"]["example"]["value"]) == 30
-        assert schema["components"]["schemas"]["Cycles"]["minItems"] == 30
+        assert schema["components"]["schemas"]["WindowByCycle"]["minItems"] == 30
         assert client.get("/batteries/S0003/prediction").status_code == 200
         known = client.get("/batteries/S0003/predictions").json()["predictions"]
         assert [it["cycle_index"] for it in known] == list(range(31, 62))
