@@ -16,7 +16,7 @@ from api.problems import ProblemError
 
 MEBIBYTE = 1024 * 1024
 BODY_LIMIT = MEBIBYTE
-BODY_LIMITS = {"/predict/batch": 32 * MEBIBYTE}
+BODY_LIMITS = {"/predict/batch": 32 * MEBIBYTE, "/predict/file": 256 * MEBIBYTE}
 BODY_TIMEOUT_S = 20
 
 key_header = APIKeyHeader(

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 
-from api import alerts, batteries, guard, observe, predict, problems
+from api import alerts, batteries, files, guard, observe, predict, problems, scratch
 from api.answers import ModelCard, NetworkCard, Status
 from api.predictor import Predictor
 from api.schemas import asking_for
@@ -28,6 +29,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.predictor = Predictor(Path(os.environ.get("MODEL_PATH", "artifacts/model.pth")))
     app.state.store = Store()
     app.state.fleet = observe.FleetGauges(app.state.store)
+    await run_in_threadpool(scratch.sweep)
     yield
     app.state.store.close()
 
@@ -61,6 +63,7 @@ app.add_middleware(observe.Observer)
 
 service = APIRouter(dependencies=[Depends(guard.allowed)], responses=problems.responses(401, 403))
 service.include_router(predict.router)
+service.include_router(files.router)
 service.include_router(batteries.router)
 service.include_router(alerts.router)
 

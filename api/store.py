@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ class Store:
 
     # psycopg2's own pools refuse at once when all connections are out, where waiting would do.
 
-    def __init__(self) -> None:
+    def __init__(self, connect: Callable[[], connection] = database.connect) -> None:
+        self._open = connect
         self._slots = threading.BoundedSemaphore(POOL_SIZE)
         self._idle: queue.SimpleQueue[connection] = queue.SimpleQueue()
 
@@ -69,7 +71,7 @@ class Store:
             return None
 
     def _connect(self) -> connection:
-        opened = database.connect()
+        opened = self._open()
         opened.autocommit = True
         with opened.cursor() as cursor:
             cursor.execute(QUERIES["session"])
