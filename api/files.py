@@ -18,7 +18,7 @@ from starlette.datastructures import UploadFile
 
 from api import problems
 from api.answers import Curve, RecordedCycle
-from api.batteries import _lacking, _outlooks
+from api.batteries import Text, _lacking, _outlooks
 from api.forecasts import Answer, EndOfLife, NextCycle, Verdict
 from api.predictor import Loaded
 from api.problems import ProblemError
@@ -59,6 +59,13 @@ class Said(BaseModel):
     current_sign: Literal["charge-positive", "discharge-positive"] | None = Field(
         None, description="Where neither states nor counters tell"
     )
+    battery_id: str | None = Field(
+        None,
+        min_length=1,
+        max_length=100,
+        pattern=Text,
+        description="Whose all files of an archive are",
+    )
     battery_column: str | None = Field(
         None, max_length=200, description="Column that tells the battery, of a file with several"
     )
@@ -67,7 +74,9 @@ class Said(BaseModel):
     )
 
     def reading(self) -> Reading:
-        """Return it as the readers take it; raises LoaderError for a column that says nothing."""
+        """Return it as the readers take it; raises LoaderError for what makes no sense."""
+        if self.battery_id and self.battery_column:
+            raise LoaderError("say one of --battery-id and --battery-column")
         said = self.model_dump(exclude={"column"})
         return Reading(columns=options.columns(self.column), **said)
 
@@ -219,12 +228,16 @@ def _loaded(own: Scratch, file: Path, reading: Reading) -> list[str]:
     for it in outcomes:
         if it.is_fatal:
             raise StoreError(it.failure or "")
-    failures = [f"{it.shown}: {it.failure}" for it in outcomes if it.failure]
-    notes = [f"{it.shown}: {note}" for it in outcomes for note in it.notes]
+    failures = [_named(it.shown, it.failure) for it in outcomes if it.failure]
+    notes = [_named(it.shown, note) for it in outcomes for note in it.notes]
     if not any(it.said for it in outcomes):
         why = [*failures, *notes, f"{file.name}: there are no recordings in it"]
-        raise ProblemError(422, _in_our_terms(why[0]))
+        raise ProblemError(422, _in_our_terms(why[0]).replace("passed over: ", ""))
     return [_in_our_terms(it) for it in [*failures, *notes]]
+
+
+def _named(file: str, said: str) -> str:
+    return said if said.startswith(file) else f"{file}: {said}"
 
 
 def _in_our_terms(said: str) -> str:

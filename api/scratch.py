@@ -105,7 +105,8 @@ def _administration() -> connection:
 
 
 def _url(name: str) -> str:
-    return database.embedded_url(name) + "&hostaddr="  # or PGHOSTADDR would lead elsewhere
+    # what libpq's variables say is of another server
+    return database.embedded_url(name) + "&hostaddr=&options="
 
 
 def _folder(slot: int) -> Path:
