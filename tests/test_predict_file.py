@@ -15,6 +15,7 @@ import pytest
 import database
 import embedded
 from api import scratch
+from api.store import StoreError
 from tests.conftest import ROOT, rows
 from tests.test_api import assert_problem
 
@@ -154,7 +155,7 @@ def test_a_file_waits_for_a_slot_and_then_says_so(monkeypatch: pytest.MonkeyPatc
         for slot in range(1, scratch.SLOTS + 1):
             cursor.execute(scratch.LOCK, (scratch.NAME, slot))
         with (
-            pytest.raises(scratch.StoreError, match="being computed: try again"),
+            pytest.raises(StoreError, match="being computed: try again"),
             scratch.scratch(),
         ):
             pytest.fail("no slot was free")
