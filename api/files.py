@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import UploadFile
@@ -22,7 +22,7 @@ from api.batteries import Text, _lacking, _outlooks
 from api.forecasts import Answer, EndOfLife, NextCycle, Verdict
 from api.predictor import Loaded
 from api.problems import ProblemError
-from api.scratch import Scratch, TooSlowError, scratch
+from api.scratch import Scratch, UncomputableError, scratch
 from api.state import TheModel
 from api.store import Row, Store, StoreError
 from loader import load, options, pool
@@ -32,7 +32,7 @@ from loader.reading import Reading
 HORIZON = 200  # cycles ahead
 UPLOADS = 4  # at once: two are worked on, the others wait
 ARRIVES_IN_S = 300.0
-PATIENCE_S = 60.0  # with reading, and with computing
+READ_S = 60.0
 SHARE = 4  # one part in so many of the machine's memory is for reading a file
 LONGEST_NAME = 200  # bytes
 
@@ -136,10 +136,10 @@ BODY = {
 _uploads = threading.BoundedSemaphore(UPLOADS)
 
 
-@router.post("/predict/file", openapi_extra=BODY)
+@router.post("/predict/file", response_model=FileAnswer, openapi_extra=BODY)
 async def predict_file(
     request: Request, loaded: TheModel, said: Annotated[Said, Query()]
-) -> FileAnswer:
+) -> Response:
     """Read a cycler's file, tell its cycles and their features, and forecast its batteries.
 
     It is read by the loader's own readers and computed by the same SQL as the fleet, in a database
@@ -151,7 +151,7 @@ async def predict_file(
         raise ProblemError(422, _in_our_terms(str(error))) from None
     # FastAPI itself would read the body before it asks who may send one
     async with _received(request) as upload:
-        return await run_in_threadpool(_answer, upload, reading, loaded)
+        return await run_in_threadpool(_response, upload, reading, loaded)
 
 
 @asynccontextmanager
@@ -178,6 +178,12 @@ async def _received(request: Request) -> AsyncIterator[UploadFile]:
         _uploads.release()
 
 
+def _response(upload: UploadFile, reading: Reading, loaded: Loaded) -> Response:
+    """Write the answer here: it is long, and the service's loop has others to answer."""
+    answer = _answer(upload, reading, loaded)
+    return Response(answer.model_dump_json(), media_type="application/json")
+
+
 def _answer(upload: UploadFile, reading: Reading, loaded: Loaded) -> FileAnswer:
     name = _plain(upload.filename or "")
     with scratch() as own:
@@ -187,11 +193,9 @@ def _answer(upload: UploadFile, reading: Reading, loaded: Loaded) -> FileAnswer:
             shutil.copyfileobj(upload.file, file, 1 << 20)
         notes = _loaded(own, folder / name, reading)
         try:
-            own.compute(PATIENCE_S)
-        except TooSlowError:
-            raise ProblemError(
-                413, f"{name}: its features take longer than {PATIENCE_S:.0f} s: send fewer cycles"
-            ) from None
+            own.compute()
+        except UncomputableError as error:
+            raise ProblemError(422, f"{name}: no features can be computed: {error}") from None
         store = Store(own.connect)
         try:
             rows = [store.rows("battery", **it)[0] for it in store.rows("known")]
@@ -220,9 +224,12 @@ def _plain(name: str) -> str:
 
 def _loaded(own: Scratch, file: Path, reading: Reading) -> list[str]:
     """Load a file; return what is odd in it. Raises ProblemError where it cannot be read."""
-    pool.start("loader.load", "loader.readers.matlab", "loader.readers.text", "uvicorn.main")
+    # once for all files; each process imports what this one was started as, too
+    pool.start(
+        "loader.load", "loader.readers.matlab", "loader.readers.text", "scipy.io", "uvicorn.main"
+    )
     order = load.Order(own.url, reading, since=None)
-    outcomes = pool.alone(partial(load.load_apart, order), file, PATIENCE_S, SHARE)
+    outcomes = pool.alone(partial(load.load_apart, order), file, READ_S, SHARE)
     if isinstance(outcomes, pool.Died):
         raise ProblemError(422, f"{file.name}: {outcomes.how}")
     for it in outcomes:

@@ -29,7 +29,8 @@ from loader import contract
 
 SLOTS = 2
 WAIT_S = 10.0  # for a slot
-BUILD_S = 300.0
+BUILD_S = 300  # for dbt to make the template
+COMPUTE_S = 60
 NAME = "battery_forecast_file"  # of databases, with what follows
 LOCK = "select pg_try_advisory_lock(hashtext(%s), %s)"
 UNLOCK = "select pg_advisory_unlock(hashtext(%s), %s)"
@@ -37,8 +38,8 @@ UNLOCK = "select pg_advisory_unlock(hashtext(%s), %s)"
 ASKED = ("battery_summary", "battery_history", "cycle_series", "cycle_quality", "cycle_curve")
 
 
-class TooSlowError(Exception):
-    """What was to be computed takes too long."""
+class UncomputableError(Exception):
+    """Says why the features of a file cannot be computed."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,16 @@ class Scratch:
     def connect(self) -> connection:
         return psycopg2.connect(self.url, application_name="battery-forecast")
 
-    def compute(self, patience_s: float) -> None:
-        """Compute all models from what has been loaded; raises TooSlowError."""
+    def compute(self) -> None:
+        """Compute all models from what has been loaded; raises UncomputableError."""
         with closing(self.connect()) as opened, opened, opened.cursor() as cursor:
-            cursor.execute("set local statement_timeout = %s", (int(patience_s * 1000),))
+            cursor.execute("set local statement_timeout = %s", (COMPUTE_S * 1000,))
             try:
                 cursor.execute(QUERIES["compute"])
             except psycopg2.errors.QueryCanceled:
-                raise TooSlowError from None
+                raise UncomputableError(f"it takes longer than {COMPUTE_S} s") from None
+            except (psycopg2.DataError, psycopg2.IntegrityError) as error:
+                raise UncomputableError(database.one_line(error)) from None
 
 
 @contextmanager
@@ -176,15 +179,19 @@ def _build(url: str, folder: Path) -> None:
         contract.prepare(opened)
     own = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "DBT_"))}
     with tempfile.TemporaryDirectory(dir=folder) as made:
-        built = subprocess.run(
-            [
-                sys.executable, "-m", "dbt_project", "--no-use-colors", "build",
-                "--resource-type", "model", "--resource-type", "seed",
-                "--select", *(f"+{it}" for it in ASKED), "--vars", "{kept_as: materialized_view}",
-            ],
-            env={**own, "DATABASE_URL": url, "DBT_TARGET_PATH": made, "DBT_LOG_PATH": made},
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=BUILD_S,
-        )  # fmt: skip
+        try:
+            built = subprocess.run(
+                [
+                    sys.executable, "-m", "dbt_project", "--no-use-colors", "build",
+                    "--resource-type", "model", "--resource-type", "seed",
+                    "--select", *(f"+{it}" for it in ASKED),
+                    "--vars", "{kept_as: materialized_view}",
+                ],
+                env={**own, "DATABASE_URL": url, "DBT_TARGET_PATH": made, "DBT_LOG_PATH": made},
+                stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=BUILD_S,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise StoreError(f"dbt did not make the models for files in {BUILD_S} s") from None
     if built.returncode:
         said = " ".join((built.stdout + built.stderr)[-500:].split())
         raise StoreError(f"dbt could not make the models for files: {said}")

@@ -1,6 +1,9 @@
 """A posted file: answered as the fleet is, refused in a line, and gone when it is answered."""
 
 import json
+import math
+import os
+import time
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +18,8 @@ import pytest
 import database
 import embedded
 from api import scratch
-from api.store import StoreError
+from api.store import QUERIES, StoreError
+from loader import pool
 from tests.conftest import ROOT, rows
 from tests.test_api import assert_problem
 
@@ -159,6 +163,27 @@ def test_a_file_waits_for_a_slot_and_then_says_so(monkeypatch: pytest.MonkeyPatc
             scratch.scratch(),
         ):
             pytest.fail("no slot was free")
+
+
+def test_a_reader_that_dies_or_takes_too_long_is_ended() -> None:
+    assert pool.alone(math.sqrt, 4, 60, 4) == 2
+    slow = pool.alone(time.sleep, 60, 0.05, 4)
+    dead = pool.alone(os._exit, 3, 60, 4)
+    assert isinstance(slow, pool.Died)
+    assert isinstance(dead, pool.Died)
+    assert "takes longer than" in slow.how
+    assert "ended with status 3" in dead.how
+
+
+def test_a_file_that_cannot_be_computed_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    with scratch.scratch() as own:
+        monkeypatch.setitem(QUERIES, "compute", "select 1 / 0")
+        with pytest.raises(scratch.UncomputableError, match="division by zero"):
+            own.compute()
+        monkeypatch.setattr(scratch, "COMPUTE_S", 0.05)
+        monkeypatch.setitem(QUERIES, "compute", "select pg_sleep(60)")
+        with pytest.raises(scratch.UncomputableError, match="takes longer than"):
+            own.compute()
 
 
 def test_the_route_is_described(asked: httpx2.Client) -> None:
