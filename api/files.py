@@ -32,7 +32,7 @@ from loader.reading import Reading
 HORIZON = 200  # cycles ahead
 UPLOADS = 4  # at once: two are worked on, the others wait
 ARRIVES_IN_S = 300.0
-READ_S = 60.0
+READ_S = 120.0
 SHARE = 4  # one part in so many of the machine's memory is for reading a file
 LONGEST_NAME = 200  # bytes
 
@@ -203,10 +203,8 @@ def _answer(upload: UploadFile, reading: Reading, loaded: Loaded) -> FileAnswer:
             batteries = [_battery(store, *it) for it in zip(rows, told, strict=True)]
         finally:
             store.close()
-    origins = [loaded.origin(row) for row in rows]
     return FileAnswer(
-        model_version=loaded.model.version,
-        is_simulated=any(it["is_simulated"] for it in origins),
+        **loaded.origin({"is_simulated": any(row["is_simulated"] for row in rows)}),
         filename=name,
         notes=notes,
         batteries=batteries,

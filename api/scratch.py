@@ -30,7 +30,7 @@ from loader import contract
 SLOTS = 2
 WAIT_S = 10.0  # for a slot
 BUILD_S = 300  # for dbt to make the template
-COMPUTE_S = 60
+COMPUTE_S = 120
 NAME = "battery_forecast_file"  # of databases, with what follows
 LOCK = "select pg_try_advisory_lock(hashtext(%s), %s)"
 UNLOCK = "select pg_advisory_unlock(hashtext(%s), %s)"
