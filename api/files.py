@@ -5,15 +5,15 @@ import re
 import shutil
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.datastructures import UploadFile
 
 from api import problems
@@ -38,47 +38,54 @@ LONGEST_NAME = 200  # bytes
 
 router = APIRouter(tags=["forecast"], responses=problems.responses(400, 408, 413, 422, 503))
 
-Volts = Annotated[float | None, Field(gt=0, le=1e3, allow_inf_nan=False)]
+Volts = Annotated[float | None, Query(gt=0, le=1e3, allow_inf_nan=False)]
 
 
-class Said(BaseModel):
+def said(
+    rated_capacity_ah: Annotated[
+        float | None,
+        Query(ge=1e-6, le=1e4, allow_inf_nan=False, description="Without it SOH is not known"),
+    ] = None,
+    cutoff_v: Annotated[Volts, Query(description="Voltage where capacity is defined")] = None,
+    full_charge_v: Annotated[
+        Volts, Query(description="A battery resting below it has not been fully charged")
+    ] = None,
+    ambient_temperature_c: Annotated[
+        float | None,
+        Query(ge=-60, le=150, allow_inf_nan=False, description="Where no sensor tells it"),
+    ] = None,
+    current_sign: Annotated[
+        Literal["charge-positive", "discharge-positive"] | None,
+        Query(description="Where neither states nor counters tell"),
+    ] = None,
+    battery_id: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=100,
+            pattern=Text,
+            description="Whose all files of an archive are",
+        ),
+    ] = None,
+    battery_column: Annotated[
+        str | None, Query(max_length=200, description="Column that tells the battery, of several")
+    ] = None,
+    column: Annotated[
+        Sequence[str],
+        Query(max_length=20, description="ROLE=NAME[:UNIT], where the header does not tell"),
+    ] = (),
+) -> Reading:
     """What the file cannot say of its batteries, in the words of `python -m loader`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    rated_capacity_ah: float | None = Field(
-        None, ge=1e-6, le=1e4, allow_inf_nan=False, description="Without it SOH is not known"
-    )
-    cutoff_v: Volts = Field(None, description="Voltage where capacity is defined")
-    full_charge_v: Volts = Field(
-        None, description="A battery resting below it has not been fully charged"
-    )
-    ambient_temperature_c: float | None = Field(
-        None, ge=-60, le=150, allow_inf_nan=False, description="Where no sensor tells it"
-    )
-    current_sign: Literal["charge-positive", "discharge-positive"] | None = Field(
-        None, description="Where neither states nor counters tell"
-    )
-    battery_id: str | None = Field(
-        None,
-        min_length=1,
-        max_length=100,
-        pattern=Text,
-        description="Whose all files of an archive are",
-    )
-    battery_column: str | None = Field(
-        None, max_length=200, description="Column that tells the battery, of a file with several"
-    )
-    column: list[str] = Field(
-        [], max_length=20, description="ROLE=NAME[:UNIT], where the header does not tell"
-    )
-
-    def reading(self) -> Reading:
-        """Return it as the readers take it; raises LoaderError for what makes no sense."""
-        if self.battery_id and self.battery_column:
-            raise LoaderError("say one of --battery-id and --battery-column")
-        said = self.model_dump(exclude={"column"})
-        return Reading(columns=options.columns(self.column), **said)
+    if battery_id and battery_column:
+        raise ProblemError(422, "say one of battery_id and battery_column")
+    try:
+        columns = options.columns(column)
+    except LoaderError as error:
+        raise ProblemError(422, _in_our_terms(str(error))) from None
+    return Reading(
+        columns, current_sign, battery_id, battery_column,
+        rated_capacity_ah, cutoff_v, full_charge_v, ambient_temperature_c,
+    )  # fmt: skip
 
 
 class FileForecast(Verdict):
@@ -138,17 +145,13 @@ _uploads = threading.BoundedSemaphore(UPLOADS)
 
 @router.post("/predict/file", response_model=FileAnswer, openapi_extra=BODY)
 async def predict_file(
-    request: Request, loaded: TheModel, said: Annotated[Said, Query()]
+    request: Request, loaded: TheModel, reading: Annotated[Reading, Depends(said)]
 ) -> Response:
     """Read a cycler's file, tell its cycles and their features, and forecast its batteries.
 
     It is read by the loader's own readers and computed by the same SQL as the fleet, in a database
     of its own, of which nothing is kept.
     """
-    try:
-        reading = said.reading()
-    except LoaderError as error:
-        raise ProblemError(422, _in_our_terms(str(error))) from None
     # FastAPI itself would read the body before it asks who may send one
     async with _received(request) as upload:
         return await run_in_threadpool(_response, upload, reading, loaded)
