@@ -75,7 +75,9 @@ def answers() -> bool:
     if not _is_ours(folder) or not (folder / SOCKET).exists():
         return False
     try:
-        psycopg2.connect(host=str(folder), port=PORT, user="postgres", dbname="postgres").close()
+        psycopg2.connect(
+            host=str(folder), hostaddr="", port=PORT, user="postgres", dbname="postgres"
+        ).close()
     except psycopg2.OperationalError as error:
         return "FATAL" in str(error) and not NOT_YET.search(str(error))
     return True

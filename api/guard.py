@@ -17,7 +17,7 @@ from api.problems import FieldError, ProblemError, refusal
 
 MEBIBYTE = 1024 * 1024
 BODY_LIMIT = MEBIBYTE
-BODY_LIMITS = {"/predict/batch": 32 * MEBIBYTE}  # under /v1, too
+BODY_LIMITS = {"/predict/batch": 32 * MEBIBYTE, "/predict/file": 256 * MEBIBYTE}  # under /v1, too
 BODY_TIMEOUT_S = 20
 FORWARDED = (b"forwarded", b"via", b"x-real-ip", b"x-forwarded-")  # how such headers begin
 

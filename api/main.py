@@ -8,11 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
-from api import alerts, batteries, curves, edge, fleet, guard, observe, predict, problems
+from api import (
+    alerts,
+    batteries,
+    curves,
+    edge,
+    files,
+    fleet,
+    guard,
+    observe,
+    predict,
+    problems,
+    scratch,
+)
 from api.answers import ModelCard, NetworkCard, Status
 from api.formats import UNCHANGED, AskedObject
 from api.predictor import Predictor
@@ -30,6 +43,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.predictor = Predictor(Path(os.environ.get("MODEL_PATH", "artifacts/model.pth")))
     app.state.store = Store()
     app.state.fleet = observe.FleetGauges(app.state.store)
+    await run_in_threadpool(scratch.sweep)
     yield
     app.state.store.close()
 
@@ -70,6 +84,7 @@ service = APIRouter(
     responses=problems.responses(401, 403, 422),
 )
 service.include_router(predict.router)
+service.include_router(files.router)
 service.include_router(fleet.router)
 service.include_router(curves.router)
 service.include_router(batteries.router)

@@ -100,8 +100,9 @@ def _judged(kind: TypeAdapter[Any], sent: Any) -> Any:
 
 def _json(body: bytes) -> Any:
     if not body:
-        fault = {"type": "missing", "loc": ("body",), "msg": "Field required", "input": None}
-        raise RequestValidationError([fault])
+        raise RequestValidationError(
+            [{"type": "missing", "loc": ("body",), "msg": "Field required", "input": None}]
+        )
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -1,6 +1,8 @@
 """Reads what dbt built, through a pool of read-only connections, opened again when they break."""
 
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,9 +30,9 @@ class StoreError(Exception):
 class Store:
     """Answers the queries of sql/ by name, each in a connection of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, open_one: Callable[[], connection] = database.connect) -> None:
         self._pool = QueuePool(
-            connect,  # type: ignore[arg-type]  # typed but for its rowcount
+            partial(connect, open_one),  # type: ignore[arg-type]  # typed but for its rowcount
             pool_size=POOL_SIZE,
             max_overflow=0,
             timeout=WAIT_S,
@@ -66,9 +68,9 @@ class Store:
         self._pool.dispose()
 
 
-def connect() -> connection:
+def connect(open_one: Callable[[], connection] = database.connect) -> connection:
     """Open a connection as the service has them: sql/session.sql."""
-    opened = database.connect()
+    opened = open_one()
     opened.autocommit = True
     with opened.cursor() as cursor:
         cursor.execute(QUERIES["session"])

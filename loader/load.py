@@ -1,9 +1,13 @@
 """Load sources in parallel: each is read, and written in a transaction of its own, by a worker."""
 
+import os
+import resource
+import tempfile
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache, partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,14 +15,15 @@ import psycopg2
 from psycopg2.extensions import connection
 
 import database
-from loader import inventory, pool, readers, staging
+from loader import contract, inventory, pool, readers, staging
 from loader.battery import Battery, LoaderError
 from loader.part import Part
 from loader.reading import Reading
-from loader.sources import Refused, Source
+from loader.sources import Found, Refused, Source, expand
 
 NAMED = 3  # pieces in a message
 ABSURD = 1e60  # products of three such numbers still are numbers
+MOST_UNPACKED = 1 << 30  # bytes that a file of which nothing is known may become
 
 
 class Outcome(NamedTuple):
@@ -51,10 +56,7 @@ def run(
     def readable() -> Iterator[Source]:
         for source in sources:
             if isinstance(source, Refused):
-                passed = ("passed over: " + source.reason,) if source.is_passed else ()
-                refused.append(
-                    Outcome(source.shown, None, None if passed else source.reason, passed)
-                )
+                refused.append(_refused(source))
             else:
                 yield source
 
@@ -87,6 +89,35 @@ def load(order: Order, source: Source) -> Outcome:
     except Exception as error:  # a fault of ours must not cost the other sources
         reason = f"{type(error).__name__}: {database.one_line(error)}"
         return Outcome(source.shown, None, reason)
+
+
+def load_apart(order: Order, file: Path) -> list[Outcome]:
+    """Load one file, an archive whole, that nobody knows; its folder takes what is unpacked.
+
+    The database has the staging tables, `order.since` counts from here on. Runs in a worker of its
+    own. What it becomes is bounded, however well it was compressed.
+    """
+    os.chdir(file.parent)  # what is said of it then names no folder
+    tempfile.tempdir = str(file.parent)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_UNPACKED, MOST_UNPACKED))
+    order = replace(order, since=contract.prepare(connected(order.url)))
+    found = [Found(Path(file.name), is_named=True)]
+    outcomes, left = [], MOST_UNPACKED
+    for source in expand(found, together=order.reading.names_batteries):
+        if isinstance(source, Refused):
+            outcomes.append(_refused(source))
+            continue
+        left -= sum(part.size_bytes() for part in source.parts)
+        if left < 0:
+            reason = f"refused: the archive becomes more than {MOST_UNPACKED:,} bytes"
+            return [*outcomes, Outcome(source.shown, None, reason)]
+        outcomes.append(load(order, source))
+    return outcomes
+
+
+def _refused(source: Refused) -> Outcome:
+    passed = ("passed over: " + source.reason,) if source.is_passed else ()
+    return Outcome(source.shown, None, None if passed else source.reason, passed)
 
 
 def connected(url: str) -> connection:

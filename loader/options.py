@@ -2,9 +2,11 @@
 
 import argparse
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NoReturn
 
+from loader.battery import LoaderError
 from loader.readers.units import unit as is_unit
 from loader.reading import ROLES, Column, Reading
 
@@ -102,8 +104,12 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
 def reading(given: argparse.Namespace, parser: argparse.ArgumentParser) -> Reading:
     """What the options say of files, as the readers take it."""
     facts = ("rated_capacity_ah", "cutoff_v", "full_charge_v", "ambient_temperature_c")
+    try:
+        named = columns(given.column)
+    except LoaderError as error:
+        parser.error(str(error))
     return Reading(
-        columns=_columns(given.column, parser),
+        columns=named,
         current_sign=given.current_sign,
         battery_id=given.battery_id,
         battery_column=given.battery_column,
@@ -111,20 +117,23 @@ def reading(given: argparse.Namespace, parser: argparse.ArgumentParser) -> Readi
     )
 
 
-def _columns(given: list[str], parser: argparse.ArgumentParser) -> dict[str, Column]:
-    columns = {}
+def columns(given: Iterable[str]) -> dict[str, Column]:
+    """Read what was written as ROLE=NAME[:UNIT]; raises LoaderError for what was not."""
+    found = {}
     for text in given:
         role, _, name = text.partition("=")
         if role not in ROLES or not name:
-            parser.error(f"--column {text}: write ROLE=NAME[:UNIT], ROLE one of {', '.join(ROLES)}")
+            raise LoaderError(
+                f"--column {text}: write ROLE=NAME[:UNIT], ROLE one of {', '.join(ROLES)}"
+            )
         if ":%" in name:
             name, _, unit = name.partition(":%")
-            columns[role] = Column(name, f"%{unit}")
+            found[role] = Column(name, f"%{unit}")
         elif ":" in name and is_unit(name.rpartition(":")[2]):
-            columns[role] = Column(name.rpartition(":")[0], name.rpartition(":")[2])
+            found[role] = Column(name.rpartition(":")[0], name.rpartition(":")[2])
         else:
-            columns[role] = Column(name)
-    return columns
+            found[role] = Column(name)
+    return found
 
 
 def _count(text: str) -> int:

@@ -75,6 +75,26 @@ def run(
             worker.end()
 
 
+def alone(
+    work: Callable[[Task], Result], task: Task, patience_s: float, share: int
+) -> Result | Died:
+    """Return what `work` made of one task in a process of its own, which ends with it.
+
+    It gets one `share`th of the machine's memory, and may take `patience_s`.
+    """
+    worker = _Worker(work, sysconf("SC_PHYS_PAGES") * sysconf("SC_PAGE_SIZE") // share)
+    try:
+        worker.pipe.send(task)
+        if not worker.pipe.poll(patience_s):
+            return Died(f"reading it takes longer than {patience_s:.0f} s")
+        result: Result = worker.pipe.recv()
+        return result
+    except (EOFError, ConnectionError):
+        return Died(worker.epitaph())
+    finally:
+        worker.end()
+
+
 class _Worker:
     def __init__(self, work: Callable[[Task], Result], memory_bytes: int) -> None:
         self.pipe, theirs = CONTEXT.Pipe()
