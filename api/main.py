@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
-from api import alerts, batteries, edge, guard, observe, predict, problems
+from api import alerts, batteries, edge, guard, leave, observe, predict, problems
 from api.answers import ModelCard, NetworkCard, Status
 from api.formats import PARQUET, UNCHANGED, AskedObject
 from api.predictor import Predictor
@@ -30,6 +30,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.predictor = Predictor(Path(os.environ.get("MODEL_PATH", "artifacts/model.pth")))
     app.state.store = Store()
     app.state.fleet = observe.FleetGauges(app.state.store)
+    leave.prepare()
     yield
     app.state.store.close()
 
