@@ -5,6 +5,8 @@ from urllib.parse import unquote
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.leave import is_leaving
+
 # Stands for a slash within a name while routes are looked for. Unicode has it for uses like this.
 SLASH = "\ufdd0"
 SAFETY = {
@@ -40,6 +42,8 @@ class Edge:
                 headers = message["headers"] = list(message.get("headers", ()))
                 has_policy = any(name.lower() == _POLICY for name, _ in headers)
                 headers += [it for it in _SAFETY if not (has_policy and it[0] == _POLICY)]
+                if is_leaving():
+                    headers.append((b"connection", b"close"))
             await send(message)
 
         try:

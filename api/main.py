@@ -21,6 +21,7 @@ from api import (
     files,
     fleet,
     guard,
+    leave,
     observe,
     predict,
     problems,
@@ -44,6 +45,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.store = Store()
     app.state.fleet = observe.FleetGauges(app.state.store)
     await run_in_threadpool(scratch.sweep)
+    leave.prepare()
     yield
     app.state.store.close()
 
