@@ -28,7 +28,7 @@ docs: .venv/installed
 	@$(BIN)/python -m webbrowser -t "file://$$PWD/dbt_project/target/static_index.html"
 
 test: check
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 check: .venv/developing
 	$(BIN)/python -m ruff format --check .

@@ -3,6 +3,7 @@
 import json
 import resource
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -149,12 +150,18 @@ def test_memory_is_flat_under_bad_input(client: TestClient) -> None:
     assert ask(100) - warm < 5000  # 20 MB
 
 
+@pytest.fixture(scope="module")
+def asking() -> Iterator[httpx2.Client]:
+    with httpx2.Client() as opened:
+        yield opened
+
+
 @many(200)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200))
-def test_any_battery_id_is_unknown(service: str, battery_id: str) -> None:
+def test_any_battery_id_is_unknown(service: str, asking: httpx2.Client, battery_id: str) -> None:
     assume(battery_id not in (".", ".."))  # these are steps of the path
     for rest in ("", "/cycles", "/forecast"):
-        answer = httpx2.get(f"{service}/batteries/{quote(battery_id, safe='')}{rest}")
+        answer = asking.get(f"{service}/batteries/{quote(battery_id, safe='')}{rest}")
         assert answer.status_code in (404, 422)
         assert_problem(answer, answer.status_code)
 
