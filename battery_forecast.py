@@ -20,8 +20,8 @@ def main() -> int:
     word, *rest = sys.argv[1:] or ["--help"]
     if word not in MODULES:
         print(f"usage: battery-forecast {'|'.join(MODULES)} …\n")
-        for name, module in MODULES.items():
-            print(f"  {name:<8} python -m {' '.join(module)}")
+        for name, command in MODULES.items():
+            print(f"  {name:<8} python -m {' '.join(command)}")
         return 0 if word in ("-h", "--help") else 2
     module, *first = MODULES[word]
     sys.argv = [sys.argv[0], *first, *rest]

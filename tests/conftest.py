@@ -37,14 +37,15 @@ from tests.warm import Warm
 ROOT = Path(__file__).parents[1]
 ALERTS = (ROOT / "tests" / "alerts.sql").read_text(encoding="utf-8")
 NASA = Path(os.environ["BATTERY_DATA"]).resolve() if os.environ.get("BATTERY_DATA") else None
-WARM = Warm()
+WARM = {it: Warm(it) for it in ("dbt", "python")}
 OURS = "BATTERY_TESTS_SERVER"  # where it is, for the processes of one run
 PATIENCE_S = 600.0  # with a command; a benchmark may have more
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the tests' server, which nothing need survive, unless the environment names one."""
-    config.add_cleanup(WARM.close)
+    for it in WARM.values():
+        config.add_cleanup(it.close)
     if OURS in os.environ:  # one of several processes
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server is stopped then, too
@@ -73,7 +74,7 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     if command[0] == "dbt":
         command = ("dbt", "--no-use-colors", *command[1:])
     if command[0] == "dbt" or command[:2] == ("python", "-m"):
-        made = WARM.run(command, environment, PATIENCE_S)
+        made = WARM[command[0]].run(command, environment, PATIENCE_S)
         if made is not None:
             return made
     if command[0] in ("python", "dbt"):

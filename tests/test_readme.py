@@ -20,6 +20,7 @@ SNIPPETS = [
     for number, (language, text) in enumerate(
         re.findall(r"```(\w+)\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL), start=1
     )
+    if language != "text"
 ]
 
 

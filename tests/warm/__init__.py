@@ -21,9 +21,10 @@ ITS_OWN = ("PYTHON", "LC_", "LANG", "LD_", "OMP_", "MKL_")
 
 
 class Warm:
-    """The process that others are forked from, started when first needed."""
+    """The process that `dbt`, or `python`, is forked from; started when first needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str) -> None:
+        self._program = program
         self._process: subprocess.Popen[bytes] | None = None
         self._busy = threading.Lock()
         self._born = {name: it for name, it in os.environ.items() if name.startswith(ITS_OWN)}
@@ -54,7 +55,7 @@ class Warm:
     def _answer(self, job: dict[str, Any], patience_s: float) -> int:
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.warm"], cwd=ROOT, bufsize=0,
+                [sys.executable, "-m", "tests.warm", self._program], cwd=ROOT, bufsize=0,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             )  # fmt: skip
         process = self._process
