@@ -73,7 +73,9 @@ def careless_server(folder: Path) -> Iterator[str]:
     off = ("fsync", "full_page_writes", "synchronous_commit")
     execute(url, *(f"alter system set {it} = off" for it in off))
     execute(url, "alter system set max_wal_size = '8GB'", "select pg_reload_conf()")
-    yield url
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedded, "FOLDER", folder)
-        embedded.stop()
+    try:
+        yield url
+    finally:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(embedded, "FOLDER", folder)
+            embedded.stop()
