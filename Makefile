@@ -28,7 +28,7 @@ docs: .venv/installed
 	@$(BIN)/python -m webbrowser -t "file://$$PWD/dbt_project/target/static_index.html"
 
 test: check
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 check: .venv/developing
 	$(BIN)/python -m ruff format --check .
@@ -46,7 +46,7 @@ chaos: .venv/developing
 
 clean:
 	@if [ -e .venv/installed ]; then $(BIN)/python -m database stop; fi
-	rm -rf .venv .postgres artifacts dbt_project/target dbt_project/logs logs
+	rm -rf .venv .postgres artifacts build dist dbt_project/target dbt_project/logs logs
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis *.egg-info
 	find . -name __pycache__ -not -path './data/*' -prune -exec rm -rf {} +
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ app = FastAPIOffline(
     redoc_url=None,
     redirect_slashes=False,
     title="Battery forecast",
-    version="0.1.0",
+    version=version("battery-forecast"),
     description="State of health (discharge capacity ÷ rated capacity), ahead of time.",
     lifespan=_lifespan,
     responses=problems.responses(500),

@@ -2,21 +2,24 @@
 
 import hashlib
 import os
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
 from collections import deque
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import psycopg2
 import pytest
 from fastapi.testclient import TestClient
-from psycopg2.extensions import connection, make_dsn, parse_dsn
+from psycopg2.extensions import connection, parse_dsn
 
 import api.main
 import database
@@ -27,11 +30,34 @@ from loader.readers import matlab
 from loader.reading import Reading
 from model import train
 from model.config import Config
+from tests.databases import Server as Server
+from tests.databases import careless_server, once
+from tests.warm import Warm
 
 ROOT = Path(__file__).parents[1]
 ALERTS = (ROOT / "tests" / "alerts.sql").read_text(encoding="utf-8")
 NASA = Path(os.environ["BATTERY_DATA"]).resolve() if os.environ.get("BATTERY_DATA") else None
+WARM = {it: Warm(it) for it in ("dbt", "python")}
+OURS = "BATTERY_TESTS_SERVER"  # where it is, for the processes of one run
 PATIENCE_S = 600.0  # with a command; a benchmark may have more
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the tests' server, which nothing need survive, unless the environment names one."""
+    for it in WARM.values():
+        config.add_cleanup(it.close)
+    if OURS in os.environ:  # one of several processes
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server is stopped then, too
+    stack = ExitStack()
+    config.add_cleanup(stack.close)
+    if database.is_embedded():
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="battery-tests-")))
+        folder.chmod(0o711)  # PostgreSQL does not run as root
+        url = stack.enter_context(careless_server(folder / "pg"))
+    else:
+        url = database.url()
+    stack.enter_context(pytest.MonkeyPatch.context()).setenv(OURS, url)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,18 +70,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the project as a user would, in the root of the checkout."""
-    if command[0] == "python":
-        command = (sys.executable, *command[1:])
+    environment = {**os.environ, "PWD": str(ROOT), **environment}
     if command[0] == "dbt":
-        command = (str(Path(sys.executable).parent / "dbt"), "--no-use-colors", *command[1:])
+        command = ("dbt", "--no-use-colors", *command[1:])
+    if command[0] == "dbt" or command[:2] == ("python", "-m"):
+        made = WARM[command[0]].run(command, environment, PATIENCE_S)
+        if made is not None:
+            return made
+    if command[0] in ("python", "dbt"):
+        command = (str(Path(sys.executable).with_name(command[0])), *command[1:])
     return subprocess.run(
         command,
-        cwd=ROOT,
-        env={**os.environ, "PWD": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-    )
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE_S,
+    )  # fmt: skip
 
 
 def build(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -88,42 +115,9 @@ def matlab_file(content: bytes, name: str) -> Battery:
     return battery
 
 
-class Server:
-    """The server that tests use, and the databases they make in it."""
-
-    def __init__(self) -> None:
-        self.url = database.url()
-        self._made = 0
-
-    def create(self, template: str | None = None) -> str:
-        """Create a database and return its URL."""
-        self._made += 1
-        name = f"test_{os.getpid()}_{self._made}"
-        source = f' template "{parse_dsn(template)["dbname"]}"' if template else ""
-        self._execute(f'create database "{name}"{source}')
-        return self.named(name)
-
-    def drop(self, url: str) -> None:
-        self._execute(f'drop database "{parse_dsn(url)["dbname"]}" with (force)')
-
-    def named(self, name: str) -> str:
-        """Return the URL of another database on this server."""
-        parts = parse_dsn(make_dsn(self.url))
-        host = parts.get("host", "")
-        place = f"?host={host}" if host.startswith("/") else ""
-        login = parts.get("user", "") + (f":{parts['password']}" if "password" in parts else "")
-        port = f":{parts['port']}" if "port" in parts else ""
-        return f"postgresql://{login}@{'' if place else host}{port}/{name}{place}"
-
-    def _execute(self, statement: str) -> None:
-        with closing(psycopg2.connect(self.url)) as opened:
-            opened.autocommit = True
-            opened.cursor().execute(statement)
-
-
 @pytest.fixture(scope="session")
 def server() -> Server:
-    return Server()
+    return Server(os.environ[OURS])
 
 
 @pytest.fixture
@@ -147,32 +141,41 @@ def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with four simulated aging cells and a randomized one."""
-    folder = tmp_path_factory.mktemp("recordings")
-    for name in ("S0001", "S0002", "S0003", "S0004"):
-        simulate.simulate_aging(folder / f"{name}.mat", seed=0, cycles=60)
-    simulate.simulate_randomized(folder / "SRW1.mat", seed=0, reference_discharges=3)
-    return folder
+
+    def make(folder: Path) -> None:
+        for name in ("S0001", "S0002", "S0003", "S0004"):
+            simulate.simulate_aging(folder / f"{name}.mat", seed=0, cycles=60)
+        simulate.simulate_randomized(folder / "SRW1.mat", seed=0, reference_discharges=3)
+
+    return once(tmp_path_factory, "recordings", make)
 
 
-def _built(server: Server, folder: Path) -> Iterator[str]:
+def _built(server: Server, recordings: Path, draft: Path) -> None:
+    """Load and build a database that nobody connects to: PostgreSQL copies no other.
+
+    Its URL is in the folder afterwards.
+    """
     url = server.create()
-    loaded = run("python", "-m", "loader", str(folder), DATABASE_URL=url)
+    loaded = load(recordings, DATABASE_URL=url)
     assert loaded.returncode == 0, loaded.stderr
     made = build(url)
     assert made.returncode == 0, made.stdout
-    yield url
-    server.drop(url)
+    (draft / "url").write_text(url)
 
 
 @pytest.fixture(scope="session")
-def simulated_template(server: Server, recordings: Path) -> Iterator[str]:
-    yield from _built(server, recordings)
+def simulated_template(
+    server: Server, recordings: Path, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    make = partial(_built, server, recordings)
+    return server.create((once(tmp_path_factory, "simulated", make) / "url").read_text())
 
 
 @pytest.fixture(scope="session")
-def nasa_template(server: Server) -> Iterator[str]:
+def nasa_template(server: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
     assert NASA is not None
-    yield from _built(server, NASA)
+    make = partial(_built, server, NASA)
+    return server.create((once(tmp_path_factory, "nasa", make) / "url").read_text())
 
 
 def _cloned(server: Server, template: str | None, patch: pytest.MonkeyPatch) -> Iterator[str]:
@@ -221,13 +224,17 @@ def rows(opened: connection, query: str, *values: object) -> list[tuple]:  # typ
 @pytest.fixture(scope="session")
 def model_path(simulated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model trained on the simulated cells."""
-    folder = tmp_path_factory.mktemp("model")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DATABASE_URL", simulated_template)
-        for features in ("spec", "extended"):
-            made = Config(train=("S0001", "S0002"), test=("S0003",), features=(features,), epochs=2)
-            train.run(made, folder)
-    return folder / "model.pth"
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DATABASE_URL", simulated_template)
+            for features in ("spec", "extended"):
+                chosen = Config(
+                    train=("S0001", "S0002"), test=("S0003",), features=(features,), epochs=2
+                )
+                train.run(chosen, folder)
+
+    return once(tmp_path_factory, "model", make) / "model.pth"
 
 
 def version(model: Path) -> str:

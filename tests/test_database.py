@@ -92,11 +92,14 @@ def test_a_wrong_password_is_one_line(guarded: Path, monkeypatch: pytest.MonkeyP
         ("postgresql://127.0.0.1:6543/d", "127.0.0.1|6543|anyone|d"),
     ],
 )
-def test_dbt_reads_the_same_url(url: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dbt_reads_the_same_url(
+    url: str, expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     _no_server_named(monkeypatch)
+    (tmp_path / "dbt_project.yml").write_text("name: nothing\nprofile: battery_forecast\n")
     made = run(
         "dbt", "--log-format", "json", "compile", "--no-populate-cache", "--no-introspect",
-        "--project-dir", "dbt_project", "--target-path", "target/url", "--inline", SHOW_PROFILE,
+        "--project-dir", str(tmp_path), "--profiles-dir", ".", "--inline", SHOW_PROFILE,
         DATABASE_URL=url, PGUSER="anyone",
     )  # fmt: skip
     lines = [json.loads(line) for line in made.stdout.splitlines() if line.startswith("{")]
