@@ -27,7 +27,7 @@ key_header = APIKeyHeader(
 
 
 async def allowed(request: Request, key: Annotated[str | None, Security(key_header)]) -> None:
-    """End the request with 401 or 403 unless it may be answered."""
+    """End the request with 401 or 403 unless it may be answered, with 422 as `only_known`."""
     wanted = os.environ.get("API_KEY")
     if wanted:
         # a header is bytes, which the framework has read as Latin-1
@@ -39,6 +39,7 @@ async def allowed(request: Request, key: Annotated[str | None, Security(key_head
             "on a public address, or behind a proxy, the service needs a key: set API_KEY, "
             "or API_OPEN=1",
         )
+    await only_known(request)
 
 
 def _is_local(request: Request) -> bool:
@@ -65,7 +66,8 @@ async def only_known(request: Request) -> None:
     if not request.scope["query_string"]:
         return
     route = request.scope["route"]
-    known = sorted(set(_parameters(route.dependant)))
+    declared = (route.openapi_extra or {}).get("parameters", ())
+    known = sorted({*_parameters(route.dependant), *(it["name"] for it in declared)})
     unknown = [name for name in request.query_params if name not in known]
     if unknown:
         takes = f"takes {', '.join(known)}" if known else "takes none"

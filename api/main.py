@@ -83,7 +83,7 @@ app.add_middleware(edge.Edge)
 app.add_middleware(observe.Observer)
 
 service = APIRouter(
-    dependencies=[Depends(guard.allowed), Depends(guard.only_known)],
+    dependencies=[Depends(guard.allowed)],
     responses=problems.responses(401, 403, 422),
 )
 service.include_router(predict.router)

@@ -2,7 +2,9 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from api import problems, reading
 from api.forecasts import BatchAnswer, NextCycle, WindowAnswer, told
@@ -13,50 +15,71 @@ from model.forecast import Coming, Prediction, WindowError
 
 router = APIRouter(tags=["forecast"], responses=problems.responses(400, 408, 413, 422, 503))
 
-RestHours = Annotated[
-    Hours | None, Query(description="Rest between the last cycle and the predicted one, h")
-]
-RatedCapacity = Annotated[
-    float | None,
-    Query(
+Amount = Annotated[float | None, Field(ge=0, le=1e6, allow_inf_nan=False)]
+
+
+class Beside(BaseModel):
+    """What is known beside the cycles: the parameters of a route that is posted windows."""
+
+    rest_hours: Hours | None = Field(
+        None, description="Rest between the last cycle and the predicted one, h"
+    )
+    rated_capacity_ah: float | None = Field(
+        None,
         ge=1e-6,
         le=1e4,
         allow_inf_nan=False,
         description="Rated capacity of the cell, Ah: SOH is capacity ÷ rated capacity",
-    ),
+    )
+    # Of the predicted cycle, before it begins. What is not given is as in the last cycle, or not
+    # known. The fleet network makes use of it.
+    load_a: float | None = Field(
+        None, gt=0, le=1e4, allow_inf_nan=False, description="Load of the predicted cycle, A"
+    )
+    ambient_c: float | None = Field(
+        None, ge=-60, le=150, allow_inf_nan=False, description="Its ambient temperature, °C"
+    )
+    charge_capacity: Amount = Field(None, description="Charge taken in before it, Ah")
+    cc_charge_time: Amount = Field(None, description="Charging at constant current before it, s")
+    cv_charge_time: Amount = Field(None, description="Charging at constant voltage before it, s")
+
+    @property
+    def coming(self) -> Coming:
+        return Coming(
+            avg_current_load=self.load_a,
+            ambient_temperature=self.ambient_c,
+            charge_capacity=self.charge_capacity,
+            cc_charge_time=self.cc_charge_time,
+            cv_charge_time=self.cv_charge_time,
+        )
+
+
+NOTHING = Beside()
+PARAMETERS = [
+    {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": field.pop("description"),
+        "schema": field,
+    }
+    for name, field in Beside.model_json_schema()["properties"].items()
 ]
 
 
-Amount = Annotated[float | None, Query(ge=0, le=1e6, allow_inf_nan=False)]
+async def _beside(request: Request) -> Beside:
+    # as one: FastAPI takes its time for each parameter of a route, given or not
+    if not request.scope["query_string"]:
+        return NOTHING
+    try:
+        return Beside.model_validate(dict(request.query_params))
+    except ValidationError as error:
+        raise RequestValidationError(
+            [{**it, "loc": ("query", *it["loc"])} for it in error.errors(include_url=False)]
+        ) from None
 
 
-async def coming(
-    load_a: Annotated[
-        float | None,
-        Query(gt=0, le=1e4, allow_inf_nan=False, description="Load of the predicted cycle, A"),
-    ] = None,
-    ambient_c: Annotated[
-        float | None,
-        Query(ge=-60, le=150, allow_inf_nan=False, description="Its ambient temperature, °C"),
-    ] = None,
-    charge_capacity: Amount = None,
-    cc_charge_time: Amount = None,
-    cv_charge_time: Amount = None,
-) -> Coming:
-    """What is known of the predicted cycle before it begins: its load and the charge before it.
-
-    What is not given is as in the last cycle, or not known. The fleet network makes use of it.
-    """
-    return Coming(
-        avg_current_load=load_a,
-        ambient_temperature=ambient_c,
-        charge_capacity=charge_capacity,
-        cc_charge_time=cc_charge_time,
-        cv_charge_time=cv_charge_time,
-    )
-
-
-TheComing = Annotated[Coming, Depends(coming)]
+TheRest = Annotated[Beside, Depends(_beside)]
 
 
 async def _whole(request: Request) -> bytes:
@@ -66,15 +89,9 @@ async def _whole(request: Request) -> bytes:
 @router.post(
     "/predict",
     response_model=WindowAnswer,
-    openapi_extra=body(ONE_WINDOW, EXAMPLE_WINDOW),
+    openapi_extra=body(ONE_WINDOW, EXAMPLE_WINDOW) | {"parameters": PARAMETERS},
 )
-async def predict(
-    request: Request,
-    rest_hours: RestHours = None,
-    rated_capacity_ah: RatedCapacity = None,
-    *,
-    coming: TheComing,
-) -> Response:
+async def predict(request: Request, beside: TheRest) -> Response:
     """Predict capacity and state of health of the cycle after the posted ones, oldest first.
 
     As many cycles as `GET /model` calls window make one, 50 by default; of more the last count.
@@ -88,7 +105,7 @@ async def predict(
     """
     cycles = reading.window(await request.body(), request.headers.get("content-type"))
     loaded, prediction = await request.app.state.predictor.predict(
-        cycles, rest_hours, rated_capacity_ah, coming
+        cycles, beside.rest_hours, beside.rated_capacity_ah, beside.coming
     )
     answer = WindowAnswer(
         **told(prediction),
@@ -102,15 +119,12 @@ async def predict(
 @router.post(
     "/predict/batch",
     response_model=BatchAnswer,
-    openapi_extra=body(WINDOWS, [EXAMPLE_WINDOW] * 2),
+    openapi_extra=body(WINDOWS, [EXAMPLE_WINDOW] * 2) | {"parameters": PARAMETERS},
 )
 def predict_batch(
     sent: Annotated[bytes, Depends(_whole)],
     loaded: TheModel,
-    rest_hours: RestHours = None,
-    rated_capacity_ah: RatedCapacity = None,
-    *,
-    coming: TheComing,
+    beside: TheRest,
 ) -> Response:
     """Predict the cycle after each of up to 1,000 windows, in one pass.
 
@@ -120,9 +134,9 @@ def predict_batch(
     loaded.check(windows)
     answers = loaded.answers(
         windows,
-        [rest_hours] * len(windows),
-        [rated_capacity_ah] * len(windows),
-        [coming] * len(windows),
+        [beside.rest_hours] * len(windows),
+        [beside.rated_capacity_ah] * len(windows),
+        [beside.coming] * len(windows),
     )
     refused = [
         FieldError(window=number, detail=str(it))

@@ -139,9 +139,12 @@ def _summary(windows: Array) -> Array:
 
 def _distance(scaled: Array, reference: Array) -> Array:
     """Root mean square distance to the nearest reference window, [windows, names]."""
+    by_name, others = scaled.swapaxes(0, 1), reference.swapaxes(0, 1)  # [names, windows, 4]
+    size = (others**2).sum(axis=-1)[:, None]
     nearest = [
-        ((some[:, None] - reference[None]) ** 2).mean(axis=-1).min(axis=1)
-        for some in np.split(scaled, range(SOME, len(scaled), SOME))
+        (size - 2 * some @ others.swapaxes(1, 2)).min(axis=-1) + (some**2).sum(axis=-1)
+        for some in np.split(by_name, range(SOME, len(scaled), SOME), axis=1)
     ]
-    distance: Array = np.sqrt(np.concatenate(nearest))
+    square = np.concatenate(nearest, axis=1).T / scaled.shape[-1]
+    distance: Array = np.sqrt(np.maximum(square, 0))  # which rounding takes below 0
     return distance

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -147,7 +148,7 @@ class Model:
         """Those that answer, by what a window tells."""
         return [it for it in (self.spec, self.extended, self.fleet) if it]
 
-    @property
+    @cached_property
     def card(self) -> dict[str, Any]:
         """How the model was made and how it did (see `train.card`), the others beside it."""
         card = self.spec.card
