@@ -6,11 +6,10 @@ import ipaddress
 import os
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import HTTPException, Request, Security
+from fastapi import HTTPException, Request
 from fastapi.dependencies.models import Dependant
-from fastapi.security import APIKeyHeader
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import FieldError, ProblemError, refusal
@@ -21,17 +20,21 @@ BODY_LIMITS = {"/predict/batch": 32 * MEBIBYTE, "/predict/file": 256 * MEBIBYTE}
 BODY_TIMEOUT_S = 20
 FORWARDED = (b"forwarded", b"via", b"x-real-ip", b"x-forwarded-")  # how such headers begin
 
-key_header = APIKeyHeader(
-    name="X-API-Key", auto_error=False, description="Needed where the service was given API_KEY"
-)
+KEY = {
+    "type": "apiKey",
+    "in": "header",
+    "name": "X-API-Key",
+    "description": "Needed where the service was given API_KEY",
+}
 
 
-async def allowed(request: Request, key: Annotated[str | None, Security(key_header)]) -> None:
+async def allowed(request: Request) -> None:
     """End the request with 401 or 403 unless it may be answered, with 422 as `only_known`."""
     wanted = os.environ.get("API_KEY")
     if wanted:
         # a header is bytes, which the framework has read as Latin-1
-        if not hmac.compare_digest((key or "").encode("latin-1"), wanted.encode()):
+        key = request.headers.get("X-API-Key", "")
+        if not hmac.compare_digest(key.encode("latin-1"), wanted.encode()):
             raise ProblemError(401, "X-API-Key is missing or wrong")
     elif not (os.environ.get("API_OPEN") or _is_local(request)):
         raise ProblemError(
@@ -82,12 +85,13 @@ def _parameters(dependant: Dependant) -> Iterator[str]:
 
 
 def described(schema_of: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Leave the key out of the OpenAPI schema where none is asked for."""
+    """Ask for the key in the OpenAPI schema where the service does."""
     schema = schema_of()
-    if not os.environ.get("API_KEY"):
-        for operations in schema["paths"].values():
-            for operation in operations.values():
-                operation.pop("security", None)
+    if os.environ.get("API_KEY"):
+        schema["components"]["securitySchemes"] = {"Key": KEY}
+        for path, operations in schema["paths"].items():
+            for operation in operations.values() if path.startswith("/v1/") else ():
+                operation["security"] = [{"Key": []}]
     return schema
 
 

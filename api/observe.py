@@ -1,6 +1,5 @@
 """What the service says of itself: one JSON line per request, and metrics for Prometheus."""
 
-import json
 import logging
 import os
 import sys
@@ -9,6 +8,7 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+import orjson
 from fastapi import APIRouter, Request, Response
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -141,7 +141,7 @@ def _note(scope: Scope, status: int, seconds: float) -> None:
     DURATION.labels(route).observe(seconds)
     client = scope.get("client")
     log.info(
-        json.dumps(
+        orjson.dumps(
             {
                 "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
                 "client": client[0] if client else None,
@@ -150,5 +150,5 @@ def _note(scope: Scope, status: int, seconds: float) -> None:
                 "status": status,
                 "ms": round(1000 * seconds, 2),
             }
-        )
+        ).decode()
     )

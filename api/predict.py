@@ -67,8 +67,8 @@ PARAMETERS = [
 ]
 
 
-async def _beside(request: Request) -> Beside:
-    # as one: FastAPI takes its time for each parameter of a route, given or not
+def _beside(request: Request) -> Beside:
+    # not by FastAPI, which takes its time for each parameter of a route, given or not
     if not request.scope["query_string"]:
         return NOTHING
     try:
@@ -77,9 +77,6 @@ async def _beside(request: Request) -> Beside:
         raise RequestValidationError(
             [{**it, "loc": ("query", *it["loc"])} for it in error.errors(include_url=False)]
         ) from None
-
-
-TheRest = Annotated[Beside, Depends(_beside)]
 
 
 async def _whole(request: Request) -> bytes:
@@ -91,7 +88,7 @@ async def _whole(request: Request) -> bytes:
     response_model=WindowAnswer,
     openapi_extra=body(ONE_WINDOW, EXAMPLE_WINDOW) | {"parameters": PARAMETERS},
 )
-async def predict(request: Request, beside: TheRest) -> Response:
+async def predict(request: Request) -> Response:
     """Predict capacity and state of health of the cycle after the posted ones, oldest first.
 
     As many cycles as `GET /model` calls window make one, 50 by default; of more the last count.
@@ -103,6 +100,7 @@ async def predict(request: Request, beside: TheRest) -> Response:
     JSON is a list of cycles or an object of columns. A table, `text/csv` or
     `application/vnd.apache.parquet`, may be what this service or SQL gives of a battery.
     """
+    beside = _beside(request)
     cycles = reading.window(await request.body(), request.headers.get("content-type"))
     loaded, prediction = await request.app.state.predictor.predict(
         cycles, beside.rest_hours, beside.rated_capacity_ah, beside.coming
@@ -124,12 +122,13 @@ async def predict(request: Request, beside: TheRest) -> Response:
 def predict_batch(
     sent: Annotated[bytes, Depends(_whole)],
     loaded: TheModel,
-    beside: TheRest,
+    request: Request,
 ) -> Response:
     """Predict the cycle after each of up to 1,000 windows, in one pass.
 
     Rest, rated capacity and what is known of the coming cycle are those of all of them.
     """
+    beside = _beside(request)
     windows = reading.windows(sent)
     loaded.check(windows)
     answers = loaded.answers(
