@@ -21,9 +21,10 @@ import torch
 from fastapi import FastAPI
 from playwright.sync_api import sync_playwright
 
-from api.schemas import EXAMPLE_WINDOW, Posted
+from api.schemas import EXAMPLE_CYCLE, EXAMPLE_WINDOW, Posted
 from loader import simulate
-from model import forecast
+from model import model_file
+from model.model_file import Model
 from tests.benchmarks.figures import Figure, told
 from tests.conftest import Server, build, run, serving
 from tests.test_page import FLAGS
@@ -33,10 +34,13 @@ SECONDS = 3
 ROUNDS = 3
 FLEET = (Path(__file__).parent / "fleet.sql").read_text(encoding="utf-8")
 
+ONE, MANY = "/v1/predict", "/v1/predict/batch"
+COLUMNS = {name: [cycle[name] for cycle in EXAMPLE_WINDOW] for name in EXAMPLE_CYCLE}
+
 app = FastAPI()
 
 
-@app.post("/predict")
+@app.post(ONE)
 async def empty(cycles: Posted) -> dict[str, int]:
     """Do nothing with the body but check it."""
     return {"cycles": len(cycles)}
@@ -76,7 +80,7 @@ def latency(port: int, path: str, body: object) -> float:
     return statistics.median(asyncio.run(load(port, path, body, 1, SECONDS)))
 
 
-def bare(model: forecast.Model) -> float:
+def bare(model: Model) -> float:
     """Return the median time of one window through the network and nothing else, s."""
     window, last_soh = torch.zeros(1, model.window, 5), torch.zeros(1)
     took = []
@@ -125,14 +129,14 @@ def fleet() -> Iterator[str]:
 def measure() -> Iterator[Figure]:
     """Ask the service and an empty route for the same, by turns."""
     path = os.environ.get("MODEL_PATH", "artifacts/model.pth")
-    model = forecast.load(Path(path))
+    model = model_file.load(Path(path))  # as it is trained: no network is compiled
     with (
         serving("--no-access-log", MODEL_PATH=path) as ours,
         serving("--no-access-log", app="tests.benchmarks.service:app", ready="/docs") as theirs,
     ):
         service, nothing = (int(here.rsplit(":", 1)[1]) for here in (ours, theirs))
         rounds = [_round(model, service, nothing) for _ in range(ROUNDS)]
-    single, base, ours_ms, least_ms, batch, alone = map(
+    single, base, ours_ms, least_ms, batch, columns, alone = map(
         statistics.median, zip(*rounds, strict=True)
     )
     yield Figure(
@@ -146,6 +150,24 @@ def measure() -> Iterator[Figure]:
     yield Figure(
         "windows in batches of 1,000", batch, alone, "/s", "single calls one by one", at_least=15
     )
+    yield Figure(
+        "a batch of 1,000 windows", 1e6 / batch, 150, "ms", "the time it may take", at_most=1
+    )
+    yield Figure(
+        "a batch of 1,000 windows by column", 1e6 / columns, 150, "ms", "the time it may take",
+        at_most=1,
+    )  # fmt: skip
+    with (
+        serving("--no-access-log", "--workers", "2", MODEL_PATH=path) as two,
+        serving("--no-access-log", MODEL_PATH=path) as one,
+    ):
+        both, alone = (
+            statistics.median(
+                rate(int(it.rsplit(":", 1)[1]), ONE, EXAMPLE_WINDOW) for _ in range(3)
+            )
+            for it in (two, one)
+        )
+    yield Figure("single windows, two workers", both, alone, "/s", "one worker", at_least=1.7)
     with fleet() as url, serving("--no-access-log", MODEL_PATH=path, DATABASE_URL=url) as here:
         yield Figure(
             "first picture of 1,000 batteries", picture(here), 1.5, "s", "the time it may take",
@@ -153,15 +175,17 @@ def measure() -> Iterator[Figure]:
         )  # fmt: skip
 
 
-def _round(model: forecast.Model, service: int, nothing: int) -> tuple[float, ...]:
-    """Single windows and empty answers /s; latency and its least, ms; windows /s in both ways."""
-    single = rate(service, "/predict", EXAMPLE_WINDOW)
-    base = rate(nothing, "/predict", EXAMPLE_WINDOW)
-    ours_s, base_s = (latency(port, "/predict", EXAMPLE_WINDOW) for port in (service, nothing))
+def _round(model: Model, service: int, nothing: int) -> tuple[float, ...]:
+    """Single windows and empty answers /s; latency and its least, ms; windows /s in three ways."""
+    single = rate(service, ONE, EXAMPLE_WINDOW)
+    base = rate(nothing, ONE, EXAMPLE_WINDOW)
+    ours_s, base_s = (latency(port, ONE, EXAMPLE_WINDOW) for port in (service, nothing))
     least_s = base_s + bare(model)
-    alone = rate(service, "/predict", EXAMPLE_WINDOW, connections=1)
-    batch = 1000 * rate(service, "/predict/batch", [EXAMPLE_WINDOW] * 1000, connections=1)
-    return single, base, 1e3 * ours_s, 1e3 * least_s, batch, alone
+    alone = rate(service, ONE, EXAMPLE_WINDOW, connections=1)
+    batch, columns = (
+        1000 * rate(service, MANY, [it] * 1000, connections=1) for it in (EXAMPLE_WINDOW, COLUMNS)
+    )
+    return single, base, 1e3 * ours_s, 1e3 * least_s, batch, columns, alone
 
 
 if __name__ == "__main__":
