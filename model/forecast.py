@@ -1,4 +1,4 @@
-"""How a model is asked for a forecast: all of this package that api imports.
+"""How a model is asked for a forecast: with columns, all of this package that api imports.
 
 Asked is a window: the last cycles of a cell, oldest first, with its rated capacity and what is
 known of the cycle to come. Answered is a Prediction, a function of that window alone; or a
