@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -9,9 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.columns import Array
-from model.compiled import Compiled
 from model.config import Config
 from model.processes import Part
+
+if TYPE_CHECKING:
+    from model.compiled import Compiled
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +30,7 @@ class Stack(nn.Module):
     """
 
     part: Part | None = None
-    compiled: Compiled | None = None
+    compiled: "Compiled | None" = None
 
     def __init__(self, config: Config, inputs: int) -> None:
         super().__init__()
@@ -46,6 +49,8 @@ class Stack(nn.Module):
 
     def speed_up(self) -> None:
         """Have onnxruntime make the outputs from now on, if it makes the same ones on this CPU."""
+        from model.compiled import Compiled  # its library has threads, which survive no fork
+
         inputs = torch.randn(2, TRIED_CYCLES, self.lstm_1.input_size)
         compiled = Compiled(self.lstm_1, self.lstm_2, self.head)
         with torch.inference_mode():

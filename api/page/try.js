@@ -55,8 +55,8 @@ export async function tryIt(place) {
   }
 
   place.append(el("h1", {}, "Try it"));
-  if (api.paths["/predict/file"]) place.append(dropped());
   place.append(
+    dropped(),
     el("form", { class: "card", onsubmit: send },
       el("div", { class: "card-head" }, el("label", { for: "cycles" }, "Cycles"), el("span", { class: "tools" }, example, field("or a file", file))),
       el("p", { class: "quiet", id: "hint" }, `${shortest < width ? `${shortest} to ${width}` : width} cycles, oldest first: a JSON list of objects, or a table whose first line names the features, as in cycle_series, separated by comma, semicolon or tab, as this page, a spreadsheet or psql writes it; of more than ${width} cycles the last ${width} count. `,
