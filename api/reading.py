@@ -5,6 +5,7 @@ accepts is taken from it, and what it refuses is told in its terms.
 """
 
 import csv
+import io
 import json
 import tempfile
 from collections.abc import Sequence
@@ -29,8 +30,9 @@ NUMBERS = {float, int, type(None)}
 # what tables of cycles have beside features: as the service, the page or a query gives them
 BESIDE = {
     "battery_id", "cycle_index", "discharge_index", "started_at", "discharge_capacity_ah",
-    "is_usable", "reason", "is_simulated",
+    "is_usable", "reason", "is_simulated", "kind", "predicted_soh", "soh_low", "soh_high",
 }  # fmt: skip
+RENAMED = {"soh": "soh_target"}
 EMPTY = {"", "null", "none", "nan", "na", "\\n"}
 
 Rows = list[dict[str, Any]]
@@ -132,37 +134,48 @@ def _by_cycle(sent: Any, number: int | None = None) -> Any:
 
 
 def _cycles(table: Rows) -> Rows:
-    """Keep the usable cycles of one battery's table, and of each its features."""
+    """Keep the last usable cycles of one battery's table, and of each its features."""
     batteries = sorted({str(it["battery_id"]) for it in table if it.get("battery_id")})
     if len(batteries) > 1:
         raise ProblemError(422, f"cycles of {', '.join(batteries[:5])}: send one battery's")
-    usable = [it for it in table if str(it.get("is_usable", True)).lower() in ("true", "t")]
+    measured = [it for it in table if it.get("kind", "measured") == "measured"]
+    usable = [it for it in measured if str(it.get("is_usable", True)).lower() in ("true", "t")]
     return [
-        {
-            "soh_target" if name == "soh" else name: value
-            for name, value in it.items()
-            if name not in BESIDE
-        }
-        for it in usable
+        {RENAMED.get(name, name): value for name, value in it.items() if name not in BESIDE}
+        for it in map(_unpacked, usable[-MOST:])
     ]
 
 
-def _csv(body: bytes) -> Rows:
-    """Read a table with a header; of semicolons or tabs the numbers may have a decimal comma."""
+def _unpacked(row: dict[str, Any]) -> dict[str, Any]:
+    """Put the features of a row of cycle_series beside its other columns."""
+    packed = row.get("features")
+    if not isinstance(packed, str) or not packed.startswith("{"):
+        return row
     try:
-        lines = body.decode("utf-8-sig").splitlines()
+        features: dict[str, Any] = orjson.loads(packed)
+    except orjson.JSONDecodeError:
+        raise ProblemError(422, "the column features is not the JSON of cycle_series") from None
+    return {name: it for name, it in row.items() if name != "features"} | features
+
+
+def _csv(body: bytes) -> Rows:
+    """Read a table with a header; unless commas part its columns, numbers may have one."""
+    try:
+        text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ProblemError(422, "the table is not UTF-8: save it as CSV in UTF-8") from None
-    header = lines[0] if lines else ""
-    separator = max("\t;,", key=header.count)
-    point = "," if separator != "," else "."
-    head, *rows = [*csv.reader(lines, delimiter=separator)] or [[]]
+    header = text.partition("\n")[0]
+    separator = max(",;\t|", key=header.count)
+    point = "." if separator == "," else ","
+    try:
+        head, *rows = [*csv.reader(io.StringIO(text, newline=""), delimiter=separator)] or [[]]
+    except csv.Error as error:
+        raise ProblemError(422, f"the table cannot be read: {error}") from None
     names = [it.strip() for it in head]
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(rows, start=2):
         if row and len(row) != len(names):
             raise ProblemError(
-                422,
-                f"line {number + 1} of the table has {len(row)} values, its header {len(names)}",
+                422, f"line {number} of the table has {len(row)} values, its header {len(names)}"
             )
     return [
         {name: _number(value.strip(), name, point) for name, value in zip(names, row, strict=True)}

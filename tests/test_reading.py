@@ -18,6 +18,7 @@ from tests.test_api_problems import many
 
 COLUMNS = {name: [cycle[name] for cycle in EXAMPLE_WINDOW] for name in EXAMPLE_CYCLE}
 POSTED = TypeAdapter(Posted)
+PACKED = '"' + json.dumps(EXAMPLE_CYCLE).replace('"', '""') + '"'
 
 
 def table(separator: str = ",", point: str = ".", **beside: str) -> str:
@@ -44,6 +45,9 @@ def csv(text: str) -> dict[str, Any]:
         # as this service and a query of cycle_features tell cycles
         csv(table(cycle_index="1", started_at="2008-04-02T15:25:41", reason="kept", soh="")),
         csv(table(battery_id="B0005", soh_target="\\N", ohmic_resistance="NULL")),
+        # rows of cycle_series; the page's own, with forecasts at its end
+        csv("\n".join(["features,cycle_index", *[PACKED + ",1"] * 50])),
+        csv(table(kind="measured") + table(kind="forecast").partition("\n")[2]),
         csv(table(is_usable="true") + "false," + ",".join(["0.001"] * len(EXAMPLE_CYCLE)) + "\n"),
     ],
 )  # fmt: skip
@@ -89,6 +93,7 @@ def test_a_batch_may_be_of_columns(client: TestClient) -> None:
         (csv(""), ()),
         (csv(table(battery_id="B1") + table(battery_id="B2").partition("\n")[2]),
          ("cycles of B1, B2: send one battery's",)),
+        (csv('features\n"{""max_temperature"": 3"\n'), ("is not the JSON of cycle_series",)),
         ({"content": b"\xff\xfe", "headers": {"content-type": "text/csv"}}, ("not UTF-8",)),
         ({"json": {"avg_voltage_load": [3.5] * 50, "max_temperature": [None, "x"] * 25}},
          ("cycle 2", "max_temperature")),

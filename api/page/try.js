@@ -1,15 +1,12 @@
 // "Try it": a cycler's file, or cycles as JSON or CSV, answered, or told exactly what is wrong with them.
 import { all, ask, batteryPath, between, el, fact, field, notice, percent, Problem, verdict, words } from "./common.js";
 import { dropped } from "./dropped.js";
-import { cyclesOf } from "./table.js";
 
-const MOST = 1000; // cycles that the service takes; it looks at the last of them alone
 const DRAFT = "battery-forecast-draft"; // what was typed, while the tab is open
 
 export async function tryIt(place) {
   document.title = "Try it · Battery forecast";
-  const [{ window: width, shortest }, api] = await Promise.all([ask("/model"), ask("/openapi.json")]);
-  const known = Object.keys(api.components.schemas.Cycle.properties);
+  const { window: width, shortest } = await ask("/model");
   const draft = JSON.parse(sessionStorage.getItem(DRAFT) ?? "{}");
   const text = el("textarea", { id: "cycles", spellcheck: "false", "aria-describedby": "hint" });
   const file = el("input", { id: "file", type: "file", accept: ".json,.csv,.tsv,.txt,text/csv,application/json" });
@@ -45,10 +42,10 @@ export async function tryIt(place) {
     answer.replaceChildren(el("p", { class: "quiet" }, "Asking …"));
     try {
       const isJson = /^[[{]/.test(text.value.trim());
-      const { cycles, unused } = isJson ? { unused: [] } : cyclesOf(text.value, known);
+      const body = isJson ? text.value : new Blob([text.value], { type: "text/csv" });
       const given = Object.entries({ rest_hours: rest.value, rated_capacity_ah: rated.value }).filter(([, value]) => value);
-      const said = await ask(`/predict?${new URLSearchParams(given)}`, isJson ? text.value : JSON.stringify(cycles.slice(-MOST)));
-      answer.replaceChildren(result(said), unused.length ? el("p", { class: "quiet" }, `Left aside, for they name no feature: ${unused.join(", ")}.`) : "");
+      const said = await ask(`/predict?${new URLSearchParams(given)}`, body);
+      answer.replaceChildren(result(said));
     } catch (error) {
       answer.replaceChildren(notice(error));
     }
