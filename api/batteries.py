@@ -203,7 +203,7 @@ def forecast(
         last_cycle_index=row["last_cycle_index"],
         horizon=horizon,
         **lines,
-        end_of_life=EndOfLife.of(trajectory, row["hours_per_cycle"]),
+        end_of_life=EndOfLife.of(trajectory, row),
         is_reached=trajectory.end_of_life is not None,
         end_of_life_cycle=row["end_of_life_cycle"],
         **_next_truth(row, trajectory),

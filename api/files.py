@@ -204,7 +204,7 @@ def _answer(upload: UploadFile, reading: Reading, loaded: Loaded) -> FileAnswer:
         try:
             rows = [store.rows("battery", **it)[0] for it in store.rows("known")]
             told = outlooks(store, loaded, rows, HORIZON)
-            batteries = [_battery(store, *it) for it in zip(rows, told, strict=True)]
+            batteries = [_battery(store, loaded, *it) for it in zip(rows, told, strict=True)]
         finally:
             store.close()
     return FileAnswer(
@@ -254,7 +254,7 @@ def _in_our_terms(said: str) -> str:
     return re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda it: it[1].replace("-", "_"), said)
 
 
-def _battery(store: Store, row: Row, told: Any) -> FileBattery:
+def _battery(store: Store, loaded: Loaded, row: Row, told: Any) -> FileBattery:
     battery_id = row["battery_id"]
     cycles = store.rows("cycles", battery_id=battery_id, limit=None, offset=0, after=None)
     last = {"battery_id": battery_id, "cycle_index": row["last_cycle_index"]}
@@ -266,7 +266,7 @@ def _battery(store: Store, row: Row, told: Any) -> FileBattery:
         curve=Curve(battery_id=battery_id, **curves[0]) if curves else None,
         next_cycle=NextCycle.of(told.next_cycle) if told and told.next_cycle else None,
         forecast=_forecast(row, told) if told else None,
-        refused=None if told else _refusal(row, cycles),
+        refused=_refusal(row, cycles, loaded) if not (told and told.next_cycle) else None,
     )
 
 
@@ -279,13 +279,13 @@ def _forecast(row: Row, told: Any) -> FileForecast:
         soh=trajectory.soh,
         soh_low=trajectory.soh_low,
         soh_high=trajectory.soh_high,
-        end_of_life=EndOfLife.of(trajectory, row["hours_per_cycle"]),
+        end_of_life=EndOfLife.of(trajectory, row),
         is_reached=trajectory.end_of_life is not None,
     )
 
 
-def _refusal(row: Row, cycles: list[Row]) -> str:
-    """Say why there is no forecast of a battery."""
+def _refusal(row: Row, cycles: list[Row], loaded: Loaded) -> str | None:
+    """Say why there is no forecast of a battery, or none of the next cycle."""
     if not cycles:
         return "there is no discharge in the file"
     if not row["cycles"]:
@@ -294,4 +294,6 @@ def _refusal(row: Row, cycles: list[Row]) -> str:
         return f"none of its discharges is usable: {listed}"
     if row["rated_capacity_ah"] is None:
         return "its rated capacity is not known: send rated_capacity_ah"
-    return lacking(row) or ""
+    if row["cycles"] < loaded.model.shortest:
+        return f"{row['cycles']} cycles, a forecast of the next needs {loaded.model.shortest}"
+    return lacking(row)

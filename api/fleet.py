@@ -87,7 +87,7 @@ def fleet(
                 is_unlike_training=bool(it.unlike) if it else None,
                 unlike_training=it.unlike if it else None,
                 next_cycle=NextCycle.of(it.next_cycle) if it and it.next_cycle else None,
-                end_of_life=EndOfLife.of(it.trajectory, row["hours_per_cycle"]) if it else None,
+                end_of_life=EndOfLife.of(it.trajectory, row) if it else None,
                 alerts=alerts.get(row["battery_id"], []),
             )
             for row, it in zip(rows, told, strict=True)

@@ -1,11 +1,12 @@
 """What the service answers of cycles to come."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
-from model.forecast import Prediction, Trajectory, in_days
+from model.forecast import END_OF_LIFE_SOH, Prediction, Trajectory, in_days
 
 SOH_DEFINITION = "discharge capacity ÷ rated capacity, a fraction; 0.7 is end of life"
 
@@ -98,7 +99,7 @@ class BatteryAnswer(NextCycle, Answer):
 
 
 class EndOfLife(BaseModel):
-    """Cycles from now to the end of life; null: not within the horizon."""
+    """Cycles from now to the end of life; 0: it is there; null: not within the horizon."""
 
     soh: float = Field(
         description="SOH at which it ends: 0.7, or 0.7 of the battery's first capacities where "
@@ -115,18 +116,28 @@ class EndOfLife(BaseModel):
     days_high: float | None
 
     @classmethod
-    def of(cls, trajectory: Trajectory, hours_per_cycle: float | None) -> Self:
-        low, high = trajectory.end_of_life_interval
-        days = partial(in_days, hours_per_cycle=hours_per_cycle)
+    def of(cls, trajectory: Trajectory, battery: Mapping[str, Any]) -> Self:
+        """Tell it of a battery, a row of battery_summary: of one that is at its end, 0 cycles."""
+        ends = trajectory.end_of_life, *trajectory.end_of_life_interval
+        if is_over(battery):
+            ends = 0, 0, 0
+        days = partial(in_days, hours_per_cycle=battery["hours_per_cycle"])
         return cls(
             soh=trajectory.end_soh,
-            cycles=trajectory.end_of_life,
-            cycles_low=low,
-            cycles_high=high,
-            days=days(trajectory.end_of_life),
-            days_low=days(low),
-            days_high=days(high),
+            cycles=ends[0],
+            cycles_low=ends[1],
+            cycles_high=ends[2],
+            days=days(ends[0]),
+            days_low=days(ends[1]),
+            days_high=days(ends[2]),
         )
+
+
+def is_over(battery: Mapping[str, Any]) -> bool:
+    """Tell whether a battery is at its end of life: capacity may have come back since it was."""
+    measure = "last_soh" if battery["end_of_life_measure"] == "soh" else "last_retention"
+    is_below = battery[measure] is not None and battery[measure] < END_OF_LIFE_SOH
+    return battery["end_of_life_cycle"] is not None and is_below
 
 
 class ForecastAnswer(Verdict, Answer):

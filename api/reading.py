@@ -8,8 +8,10 @@ import csv
 import io
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from itertools import chain, pairwise
+from operator import itemgetter
 from typing import Any
 
 import duckdb
@@ -81,7 +83,10 @@ def _plain(windows: Sequence[Any]) -> list[Columns] | None:
     flat = list(chain.from_iterable(map(dict.values, every)))
     if not {*map(type, flat)} <= NUMBERS:  # a truth value and a text are no numbers
         return None
-    values = np.array(flat, dtype=np.float64).reshape(len(every), len(names))
+    try:
+        values = np.array(flat, dtype=np.float64).reshape(len(every), len(names))
+    except OverflowError:  # a whole number that is no double
+        return None
     low, high = np.array([BOUNDS[name] for name in names]).reshape(-1, 2).T
     out_of_bounds = ((values < low) | (values > high)).any()
     if out_of_bounds or np.isnan(values).sum() != flat.count(None):
@@ -142,8 +147,19 @@ def _cycles(table: Rows) -> Rows:
     usable = [it for it in measured if str(it.get("is_usable", True)).lower() in ("true", "t")]
     return [
         {RENAMED.get(name, name): value for name, value in it.items() if name not in BESIDE}
-        for it in map(_unpacked, usable[-MOST:])
+        for it in map(_unpacked, _in_order(usable)[-MOST:])
     ]
+
+
+def _in_order(cycles: Rows) -> Rows:
+    """Put cycles in the order of their index, where they have one."""
+    try:
+        index = [int(it["cycle_index"]) for it in cycles]
+    except (KeyError, TypeError, ValueError):
+        return cycles
+    if again := [number for number, count in Counter(index).items() if count > 1]:
+        raise ProblemError(422, f"cycle_index {again[0]} stands in more than one row")
+    return [it for _, it in sorted(zip(index, cycles, strict=True), key=itemgetter(0))]
 
 
 def _unpacked(row: dict[str, Any]) -> dict[str, Any]:
@@ -164,6 +180,7 @@ def _csv(body: bytes) -> Rows:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ProblemError(422, "the table is not UTF-8: save it as CSV in UTF-8") from None
+    text = text.lstrip("\r\n")
     header = text.partition("\n")[0]
     separator = max(",;\t|", key=header.count)
     point = "." if separator == "," else ","
@@ -172,6 +189,8 @@ def _csv(body: bytes) -> Rows:
     except csv.Error as error:
         raise ProblemError(422, f"the table cannot be read: {error}") from None
     names = [it.strip() for it in head]
+    if again := [name for name, count in Counter(names).items() if count > 1]:
+        raise ProblemError(422, f"the table has more than one column {again[0]}")
     for number, row in enumerate(rows, start=2):
         if row and len(row) != len(names):
             raise ProblemError(

@@ -20,6 +20,7 @@ END_OF_LIFE_SOH = 0.7
 FEWEST = 10  # ground truths that tell a course
 RECENT = 50  # cycles by which a battery's present age per cycle is told
 FIRST = 3  # ground truths whose median is what a battery could do at first
+MOST_SOH = 1.3  # no cell delivers more of its rated capacity
 LEAST_SOH = 1e-3  # whose logarithm stands for that of a dead battery
 
 
@@ -114,7 +115,7 @@ class Trajectory:
         """
         soh, reach = np.array(self.soh), np.abs(np.array(self.soh) - origin)
         low = np.maximum(np.array(self.soh_low) - reach, 0)
-        high = np.array(self.soh_high) + reach
+        high = np.minimum(np.array(self.soh_high) + reach, MOST_SOH)
         return Trajectory(soh.tolist(), low.tolist(), high.tolist(), self.end_soh)
 
 
@@ -198,7 +199,7 @@ class Fade(nn.Module):
             fresh = half * np.sqrt(1 - left**2)
             low = path - np.hypot(fresh, (told[0] - told[1]) * left)
             high = path + np.hypot(fresh, (told[2] - told[0]) * left)
-        soh, soh_low, soh_high = np.exp(path), np.exp(low), np.exp(high)
+        soh, soh_low, soh_high = np.minimum(np.exp([path, low, high]), MOST_SOH)
         return Trajectory(soh.tolist(), soh_low.tolist(), soh_high.tolist(), course.end_soh)
 
 

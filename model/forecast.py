@@ -15,7 +15,7 @@ from model import columns, model_file, trial
 from model.asked import Asked, after_each, together
 from model.columns import Cycle, column
 from model.data import ModelError, TooFewCyclesError, UnknownBatteryError, listed
-from model.fade import Course, Trajectory
+from model.fade import END_OF_LIFE_SOH, Course, Trajectory
 from model.fleet import Coming
 from model.model_file import Forecaster, MismatchError, Model, companions
 from model.state import WindowError
@@ -25,6 +25,7 @@ from model.window_fixed import FixedWindows
 from model.window_fleet import FleetWindows
 
 __all__ = [
+    "END_OF_LIFE_SOH",
     "Answer",
     "Coming",
     "Course",

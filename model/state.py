@@ -16,13 +16,13 @@ from model import columns
 from model.asked import Asked
 from model.columns import Array, Rows, last_known
 from model.data import ModelError
+from model.fade import MOST_SOH
 
 TOLD = "soh_target"
 RATED = "rated_capacity_ah"
 TRAINING = "training cells' rating"
 
 SMALLEST_AH, LARGEST_AH = 1e-6, 1e5  # capacities that a battery can have
-MOST_SOH = 1.3  # no cell delivers more of its rated capacity
 SAME = 0.1  # share by which two measurements of one thing may differ
 JUMP = 0.3  # share of the capacity that no ageing takes from one cycle to the next
 
@@ -48,6 +48,7 @@ class Told:
     time_s: Array
     current_a: Array  # average load; capacity ÷ time where it is not given
     soh: Array  # soh_target
+    throughput_ah: Array
     count: NDArray[np.int64]  # [windows], cycles of each, which are the last ones
     has_truth: bool  # whether cycles come with a soh_target, be it null
 
@@ -72,16 +73,15 @@ FAR = np.errstate(over="ignore", divide="ignore", invalid="ignore")
 @FAR
 def told(asked: Asked) -> Told:
     """Read what cycles say of capacity, load and health."""
-    capacity, time_s, current, soh = (
-        asked.column(name)
-        for name in ("discharge_capacity", "time_to_discharge", "avg_current_load", TOLD)
-    )
+    names = ("discharge_capacity", "time_to_discharge", "avg_current_load", TOLD, "throughput_ah")
+    capacity, time_s, current, soh, throughput = map(asked.column, names)
     charge = current * time_s / 3600
     return Told(
         capacity_ah=np.where(np.isnan(capacity), charge, capacity),
         time_s=time_s,
         current_a=_finite(np.where(np.isnan(current), 3600 * capacity / time_s, current)),
         soh=soh,
+        throughput_ah=throughput,
         count=asked.count,
         has_truth=TOLD in asked.names,
     )
@@ -105,6 +105,7 @@ def of(
         wrong.any(axis=1),
         lambda at: f"{each[at][wrong[at]][0]:.3g} Ah: no battery has such a capacity",
     )
+    _refuse_what_contradicts_itself(told, refused)
     if told.has_truth:
         states = _by_truth(told, given_ah, training_ah, refused)
     else:
@@ -175,6 +176,16 @@ def _by_truth(told: Told, given_ah: Array, training_ah: float, refused: Refused)
         own > LARGEST_AH,
         lambda at: f"discharge_capacity ÷ soh_target is {own[at]:.3g} Ah: no battery is so large",
     )
+    differ = np.abs(ratings / own[:, None] - 1) > SAME
+    _refuse(
+        refused,
+        differ.any(axis=1),
+        lambda at: (
+            "discharge_capacity ÷ soh_target, the rated capacity, is "
+            f"{np.nanmin(ratings[at]):.3g} to {np.nanmax(ratings[at]):.3g} Ah: soh_target or "
+            "discharge_capacity is wrong"
+        ),
+    )
     _refuse(
         refused,
         np.abs(own / given_ah - 1) > SAME,
@@ -230,10 +241,10 @@ def _by_capacity(
     )
 
 
-def _refuse_what_is_no_health(told: Told, refused: Refused) -> None:
-    """Refuse windows whose capacities do not compare: a walk of loads, partial discharges."""
-    capacity, load = told.capacity_ah, told.current_a
-    charge = load * told.time_s / 3600
+def _refuse_what_contradicts_itself(told: Told, refused: Refused) -> None:
+    """Refuse windows whose cycles stand in no order of time, or that tell a thing in two ways."""
+    capacity = told.capacity_ah
+    charge = told.current_a * told.time_s / 3600
     wrong = np.abs(charge / capacity - 1) > SAME
 
     def first(at: int) -> str:
@@ -245,6 +256,20 @@ def _refuse_what_is_no_health(told: Told, refused: Refused) -> None:
         )
 
     _refuse(refused, wrong.any(axis=1), first)
+    falls = np.diff(last_known(told.throughput_ah)) < 0
+    _refuse(
+        refused,
+        falls.any(axis=1),
+        lambda at: (
+            "throughput_ah falls, which only grows in a battery's life: send the cycles "
+            "oldest first"
+        ),
+    )
+
+
+def _refuse_what_is_no_health(told: Told, refused: Refused) -> None:
+    """Refuse windows whose capacities do not compare: a walk of loads, partial discharges."""
+    capacity, load = told.capacity_ah, told.current_a
     least, most = np.fmin.reduce(load, axis=1), np.fmax.reduce(load, axis=1)
     _refuse(
         refused,

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from model import state
 from model.asked import Asked
 from model.columns import Array
+from model.fade import MOST_SOH
 from model.familiarity import FINEST, LOAD, STATE
 from model.model_file import Trained
-from model.state import MOST_SOH, Refused, States, WindowError
+from model.state import Refused, States, WindowError
 
 
 class Prediction(NamedTuple):

@@ -474,8 +474,9 @@ def test_a_walk_is_never_taken_for_health(
         known = [soh for soh in truths[: number - 1] if soh is not None]
         assert it.soh == pytest.approx(known[-1], abs=0.05)
     # whatever the walks delivered
+    less = ("discharge_capacity", "avg_current_load")
     others = [
-        it if it["soh_target"] else {**it, "discharge_capacity": 0.9 * it["discharge_capacity"]}
+        it if it["soh_target"] else {**it, **{name: 0.9 * it[name] for name in less}}
         for it in walked
     ]
     again = forecast.backtest(model, others)

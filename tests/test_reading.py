@@ -22,11 +22,12 @@ PACKED = '"' + json.dumps(EXAMPLE_CYCLE).replace('"', '""') + '"'
 
 
 def table(separator: str = ",", point: str = ".", **beside: str) -> str:
-    """The example as CSV, with other columns beside."""
+    """The example as CSV, with other columns beside; # is the number of the row."""
     head = separator.join([*beside, *EXAMPLE_CYCLE])
     values = (str(it).replace(".", point) for it in EXAMPLE_CYCLE.values())
     line = separator.join([*beside.values(), *values])
-    return "\n".join([head, *[line] * len(EXAMPLE_WINDOW)]) + "\n"
+    lines = [line.replace("#", str(number)) for number in range(len(EXAMPLE_WINDOW))]
+    return "\n".join([head, *lines]) + "\n"
 
 
 def csv(text: str) -> dict[str, Any]:
@@ -43,10 +44,11 @@ def csv(text: str) -> dict[str, Any]:
         csv(table("\t")),
         csv("\ufeff" + table(";", ",").replace("\n", "\r\n")),
         # as this service and a query of cycle_features tell cycles
-        csv(table(cycle_index="1", started_at="2008-04-02T15:25:41", reason="kept", soh="")),
+        csv(table(cycle_index="#", started_at="2008-04-02T15:25:41", reason="kept", soh="")),
         csv(table(battery_id="B0005", soh_target="\\N", ohmic_resistance="NULL")),
         # rows of cycle_series; the page's own, with forecasts at its end
-        csv("\n".join(["features,cycle_index", *[PACKED + ",1"] * 50])),
+        csv("\n".join(["features,is_simulated", *[PACKED + ",f"] * 50])),
+        csv("\n\n" + table()),
         csv(table(kind="measured") + table(kind="forecast").partition("\n")[2]),
         csv(table(is_usable="true") + "false," + ",".join(["0.001"] * len(EXAMPLE_CYCLE)) + "\n"),
     ],
@@ -58,6 +60,13 @@ def test_every_form_is_read_alike(client: TestClient, body: dict[str, Any]) -> N
         return
     assert answer.status_code == 200, answer.text
     assert answer.json() == client.post("/predict?rated_capacity_ah=2", json=EXAMPLE_WINDOW).json()
+
+
+def test_the_rows_of_a_table_are_put_in_order() -> None:
+    rows = [{"cycle_index": index, "rest_hours": 1.0 * int(index)} for index in ("10", "9", "2")]
+    assert [it["rest_hours"] for it in reading._cycles(rows)] == [2, 9, 10]
+    first, *_ = reading._cycles([*rows, {"rest_hours": 0.0}])  # not all of them have an index
+    assert first["rest_hours"] == 10
 
 
 def test_parquet_is_read(client: TestClient, tmp_path: Path) -> None:
@@ -94,6 +103,9 @@ def test_a_batch_may_be_of_columns(client: TestClient) -> None:
         (csv(table(battery_id="B1") + table(battery_id="B2").partition("\n")[2]),
          ("cycles of B1, B2: send one battery's",)),
         (csv('features\n"{""max_temperature"": 3"\n'), ("is not the JSON of cycle_series",)),
+        (csv(table(rest_hours="1")), ("more than one column rest_hours",)),
+        (csv(table(cycle_index="1")), ("cycle_index 1 stands in more than one row",)),
+        ({"content": b'[{"max_temperature":1' + b"0" * 400 + b"}]"}, ("cycle 1, max_temperature",)),
         ({"content": b"\xff\xfe", "headers": {"content-type": "text/csv"}}, ("not UTF-8",)),
         ({"json": {"avg_voltage_load": [3.5] * 50, "max_temperature": [None, "x"] * 25}},
          ("cycle 2", "max_temperature")),

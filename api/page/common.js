@@ -128,11 +128,13 @@ export const measure = (it) => (it.end_of_life_measure === "soh" ? "SOH" : "rete
 /** Whether its first capacities at its last load and temperature were below 70 % of the rated one: retention then tells its age. */
 export const isByRetention = (it) => it.last_retention != null && !(it.last_soh >= 0.7 * it.last_retention);
 
+const SHOWN = 5; // of the faults of what was sent
+
 export function notice(error) {
   const faults = (error.errors ?? []).filter((it) => it.field || it.cycle);
   return el("div", { class: "notice bad", role: "alert" }, el("h2", {}, "That did not work"),
     el("p", {}, error.message),
-    faults.length > 0 && el("ul", {}, faults.map((it) => el("li", {},
+    faults.length > 1 && el("ul", {}, faults.slice(0, SHOWN).map((it) => el("li", {},
       [it.cycle && `cycle ${it.cycle}`, it.field].filter(Boolean).join(", ") + `: ${it.detail}`))) || null);
 }
 

@@ -36,7 +36,8 @@ export function dropped() {
       body.append("file", chosen);
       const said = await ask(`/predict/file${rated.value ? `?${new URLSearchParams({ rated_capacity_ah: rated.value })}` : ""}`, body);
       if (mine !== latest || !answer.isConnected) return;
-      answer.replaceChildren(el("p", { class: "quiet" }, `${said.filename}: ${said.batteries.length === 1 ? "one battery" : `${said.batteries.length} batteries`}.`));
+      answer.replaceChildren(el("p", { class: "quiet" }, `${said.filename}: ${said.batteries.length === 1 ? "one battery" : `${said.batteries.length} batteries`}.`),
+        ...said.notes.map((it) => el("p", { class: "notice", "data-note": "" }, it)));
       for (const [k, it] of said.batteries.entries()) {
         if (k < OPEN) await battery(answer, it);
         else answer.append(folded(it));

@@ -202,7 +202,7 @@ function sparkline(values) {
   svg.setAttribute("aria-label", `SOH from ${percent(first)} to ${percent(last)}`);
   const x = (k) => (values.length > 1 ? (k * 146) / (values.length - 1) + 1 : 75).toFixed(1);
   // one scale for every row, so that rows compare
-  const y = (soh) => (38 - (36 * (Math.min(Math.max(soh, 0.45), 1.05) - 0.45)) / 0.6).toFixed(1);
+  const y = (soh) => (38 - (36 * Math.min(Math.max(soh, 0), 1.05)) / 1.05).toFixed(1);
   svg.innerHTML = `<line x1="0" x2="150" y1="${y(0.7)}" y2="${y(0.7)}"/>`
     + `<polyline points="${values.map((soh, k) => `${x(k)},${y(soh)}`).join(" ")}"/>`
     + `<circle cx="${x(values.length - 1)}" cy="${y(last)}" r="2.2"/>`;
