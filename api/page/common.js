@@ -23,7 +23,7 @@ export async function ask(path, body) {
     throw new Problem({ detail: "The service does not answer. Is it running?", status: 0 });
   }
   if (answer.status === 401) {
-    await askForKey();
+    await askForKey(key);
     return ask(path, body);
   }
   const said = await answer.json().catch(() => ({ detail: `The service answered ${answer.status}.` }));
@@ -77,9 +77,10 @@ export const doing = (place, work) => async (...given) => {
 };
 
 let asking = null;
-function askForKey() {
+function askForKey(refused) {
   asking ??= new Promise((resolve) => {
     const dialog = document.getElementById("key");
+    document.getElementById("key-refused").hidden = !refused;
     dialog.addEventListener("close", () => {
       sessionStorage.setItem(KEY, document.getElementById("key-value").value);
       asking = null;
