@@ -75,7 +75,7 @@ def complete(sql: connection, folder: Path) -> None:
 
 def test_killed_at_any_moment(empty: str, sql: connection, many: Path) -> None:
     begun = time.monotonic()
-    complete(sql, many)
+    begin(many).communicate()
     lasts = time.monotonic() - begun
     left = set()
     for moment in range(8):

@@ -476,6 +476,6 @@ def test_what_is_wrong_with_the_cycles_is_said(browser: Browser, service: str) -
         expect(page.get_by_role("alert")).to_contain_text("cycle 12, max_temperature")
         page.get_by_label("Cycles").fill("a,b\n1\n")
         page.get_by_role("button", name="Predict").click()
-        expect(page.get_by_role("alert")).to_contain_text("Line 2 has 1 values")
+        expect(page.get_by_role("alert")).to_contain_text("line 2 of the table has 1 values")
         page.goto("/#/battery/nobody")
         expect(page.get_by_role("alert")).to_contain_text("there is no battery nobody")

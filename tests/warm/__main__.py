@@ -47,6 +47,8 @@ def become(command: list[str], environment: dict[str, str], files: list[str]) ->
     os.environ.clear()
     os.environ.update(environment)
     if command[0] == "dbt":
+        # the static parser waits for ever for threads that this process was forked without
+        os.environ["DBT_STATIC_PARSER"] = "false"
         from dbt.cli.main import cli
 
         gc.disable()  # a fifth of its time, for a second or two

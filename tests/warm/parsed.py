@@ -34,8 +34,9 @@ class Parsed:
             return
         target = command[command.index("--target-path") + 1]
         file = ROOT / "dbt_project" / target / "partial_parse.msgpack"
-        if file.exists():
+        if file.exists() and name[1].encode() in file.read_bytes():
             return
+        file.unlink(missing_ok=True)  # of another database
         if not self._content:
             self._parse(target, environment)
             if not file.exists():
