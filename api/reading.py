@@ -24,7 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 from api.problems import FieldError, ProblemError, refusal
 from api.schemas import BOUNDS, CSV, JSON, PARQUET, Posted, PostedBatch
 from model import columns
-from model.columns import Columns
+from model.columns import Array, Columns
 
 MOST = 1000  # cycles of a window, windows of a batch
 ONE, MANY = TypeAdapter(Posted), TypeAdapter(PostedBatch)
@@ -52,7 +52,10 @@ def window(body: bytes, content_type: str | None) -> Columns:
     elif media_type == PARQUET:
         sent = _cycles(_parquet(body))
     elif media_type == JSON:
-        sent = _by_cycle(_json(body))
+        sent = _json(body)
+        if found := _plain_by_column([sent]):
+            return found[0]
+        sent = _by_cycle(sent)
     else:
         raise HTTPException(415, f"{media_type} cannot be read: send {JSON}, {CSV} or {PARQUET}")
     (read,) = _plain([sent]) or (columns.of(_judged(ONE, sent)),)
@@ -63,6 +66,8 @@ def windows(body: bytes) -> list[Columns]:
     """Read the windows of a batch; raises as `window`."""
     sent = _json(body)
     if isinstance(sent, list) and len(sent) <= MOST:
+        if read := _plain_by_column(sent):
+            return read
         sent = [_by_cycle(it, number) for number, it in enumerate(sent, start=1)]
         if read := _plain(sent):
             return read
@@ -80,19 +85,48 @@ def _plain(windows: Sequence[Any]) -> list[Columns] | None:
     names, *others = {*map(tuple, every)}
     if others or not BOUNDS.keys() >= {*names}:
         return None
-    flat = list(chain.from_iterable(map(dict.values, every)))
-    if not {*map(type, flat)} <= NUMBERS:  # a truth value and a text are no numbers
-        return None
-    try:
-        values = np.array(flat, dtype=np.float64).reshape(len(every), len(names))
-    except OverflowError:  # a whole number that is no double
-        return None
-    low, high = np.array([BOUNDS[name] for name in names]).reshape(-1, 2).T
-    out_of_bounds = ((values < low) | (values > high)).any()
-    if out_of_bounds or np.isnan(values).sum() != flat.count(None):
+    values = _numbers(list(chain.from_iterable(map(dict.values, every))))
+    if values is None or not _is_within(names, values := values.reshape(len(every), len(names))):
         return None
     ends = np.cumsum([0, *count]).tolist()
     return [Columns(names, values[begin:end]) for begin, end in pairwise(ends)]
+
+
+def _plain_by_column(windows: Sequence[Any]) -> list[Columns] | None:
+    """Read objects of columns of one length that tell the same features; None of others."""
+    if {*map(type, windows)} != {dict}:
+        return None
+    names, *others = {*map(tuple, windows)}
+    lists = list(chain.from_iterable(map(dict.values, windows)))
+    if others or not BOUNDS.keys() >= {*names} or {*map(type, lists)} != {list}:
+        return None
+    count, *uneven = {*map(len, lists)}
+    if uneven or not 1 <= count <= MOST:
+        return None
+    values = _numbers(list(chain.from_iterable(lists)))
+    if values is None:
+        return None
+    values = values.reshape(len(windows), len(names), count).swapaxes(1, 2)
+    if not _is_within(names, values):
+        return None
+    return [Columns(names, it) for it in values]
+
+
+def _numbers(flat: list[Any]) -> Array | None:
+    """Return numbers as they were sent, NaN for null; None where one is no number."""
+    if not {*map(type, flat)} <= NUMBERS:  # a truth value and a text are no numbers
+        return None
+    try:
+        values = np.array(flat, dtype=np.float64)
+    except OverflowError:  # a whole number that is no double
+        return None
+    return values if np.isnan(values).sum() == flat.count(None) else None
+
+
+def _is_within(names: Sequence[str], values: Array) -> bool:
+    """Whether values [… names] are within the bounds of the features."""
+    low, high = np.array([BOUNDS[name] for name in names]).reshape(-1, 2).T
+    return not ((values < low) | (values > high)).any()
 
 
 def _judged(kind: TypeAdapter[Any], sent: Any) -> Any:
