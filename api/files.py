@@ -19,7 +19,7 @@ from starlette.datastructures import UploadFile
 from api import problems
 from api.answers import Curve, RecordedCycle
 from api.batteries import Text
-from api.forecasts import Answer, EndOfLife, NextCycle, Verdict
+from api.forecasts import Ahead, Answer, EndOfLife, NextCycle
 from api.outlooks import lacking, outlooks
 from api.predictor import Loaded
 from api.problems import ProblemError
@@ -89,17 +89,6 @@ def said(
     )  # fmt: skip
 
 
-class FileForecast(Verdict):
-    """The state of health of the cycles to come."""
-
-    horizon: int
-    soh: list[float] = Field(description="SOH of the cycles after the last usable one")
-    soh_low: list[float]
-    soh_high: list[float]
-    end_of_life: EndOfLife
-    is_reached: bool = Field(description="Whether the end of life is reached within the horizon")
-
-
 class FileBattery(BaseModel):
     """A battery in the file."""
 
@@ -108,7 +97,7 @@ class FileBattery(BaseModel):
     cycles: list[RecordedCycle]
     curve: Curve | None = Field(description="Samples of the last usable cycle; null without one")
     next_cycle: NextCycle | None = Field(description="null where a window is lacking")
-    forecast: FileForecast | None
+    forecast: Ahead | None
     refused: str | None = Field(description="Why there is no forecast")
 
 
@@ -270,9 +259,9 @@ def _battery(store: Store, loaded: Loaded, row: Row, told: Any) -> FileBattery:
     )
 
 
-def _forecast(row: Row, told: Any) -> FileForecast:
+def _forecast(row: Row, told: Any) -> Ahead:
     trajectory = told.trajectory
-    return FileForecast(
+    return Ahead(
         is_unlike_training=bool(told.unlike),
         unlike_training=told.unlike,
         horizon=HORIZON,

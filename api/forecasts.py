@@ -140,19 +140,24 @@ def is_over(battery: Mapping[str, Any]) -> bool:
     return battery["end_of_life_cycle"] is not None and is_below
 
 
-class ForecastAnswer(Verdict, Answer):
+class Ahead(Verdict):
+    """The state of health of the cycles to come."""
+
+    horizon: int
+    soh: list[float] = Field(description="SOH of the cycles after the last one, in their order")
+    soh_low: list[float]
+    soh_high: list[float]
+    end_of_life: EndOfLife
+    is_reached: bool = Field(description="Whether the end of life is reached within the horizon")
+
+
+class ForecastAnswer(Ahead, Answer):
     """The state of health of the cycles to come; the first is the next cycle's prediction."""
 
     unit: str = Field("cycles", description="What the lists and end_of_life count")
 
     battery_id: str
-    last_cycle_index: int
-    horizon: int
-    soh: list[float] = Field(description="SOH of cycles last_cycle_index + 1, + 2, …")
-    soh_low: list[float]
-    soh_high: list[float]
-    end_of_life: EndOfLife
-    is_reached: bool = Field(description="Whether the end of life is reached within the horizon")
+    last_cycle_index: int = Field(description="soh begins with the cycle after this one")
     end_of_life_cycle: int | None = Field(description="Past cycle from which on it was below 70 %")
     next_truth_cycle: int | None = Field(
         description="Where not every cycle has a ground truth, as between reference discharges: "

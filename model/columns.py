@@ -50,6 +50,7 @@ class Rows:
 
     def take(self, rows: Sequence[int] | NDArray[np.bool_]) -> Self:
         """Return some of the rows, in their order."""
+        # each class of this kind is a dataclass, which the type of self cannot say
         arrays = {it.name: getattr(self, it.name) for it in fields(self)}  # type: ignore[arg-type]
         return replace(  # type: ignore[type-var]
             self, **{name: it[rows] for name, it in arrays.items() if isinstance(it, np.ndarray)}
