@@ -1,5 +1,7 @@
 """Checkouts of their own, and ordinary users to work in them."""
 
+import fcntl
+import json
 import os
 import pwd
 import shutil
@@ -8,8 +10,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from tests.conftest import ROOT
@@ -93,23 +97,51 @@ def _link(source: str, target: str) -> None:
 @contextmanager
 def ordinary(*names: str) -> Iterator[list[User]]:
     """Make users, let them pass to the tests' Python and project, and undo both. For root only."""
-    opened = []
-    for folder in {*Path(sys.prefix).parents, *Path(sys.base_prefix).parents, *ROOT.parents, ROOT}:
-        mode = folder.stat().st_mode
-        if not mode & 0o001:
-            folder.chmod(mode | 0o001)
-            opened.append((folder, mode))
-    for name in names:
-        subprocess.run(
-            ["useradd", "--create-home", name], check=True, capture_output=True, env=SBIN
-        )
-    try:
-        yield [User(Path(pwd.getpwnam(name).pw_dir), name) for name in names]
-    finally:
-        for name in names:
-            subprocess.run(["pkill", "-KILL", "-u", name], check=False)
+    mine = [f"{name}_{os.getpid()}" for name in names]  # other processes test at the same time
+    with _passage():
+        for name in mine:
             subprocess.run(
-                ["userdel", "--remove", name], check=False, capture_output=True, env=SBIN
+                ["useradd", "--create-home", name], check=True, capture_output=True, env=SBIN
             )
-        for folder, mode in opened:
-            folder.chmod(mode)
+        try:
+            yield [User(Path(pwd.getpwnam(name).pw_dir), name) for name in mine]
+        finally:
+            for name in mine:
+                subprocess.run(["pkill", "-KILL", "-u", name], check=False)
+                subprocess.run(
+                    ["userdel", "--remove", name], check=False, capture_output=True, env=SBIN
+                )
+
+
+@contextmanager
+def _passage() -> Iterator[None]:
+    """Open what leads to the tests' Python and project, until the last process is done with it."""
+    leading = {*Path(sys.prefix).parents, *Path(sys.base_prefix).parents, *ROOT.parents, ROOT}
+    with _noted() as note:
+        note["processes"] = note.get("processes", 0) + 1
+        for folder in leading:
+            mode = folder.stat().st_mode
+            if not mode & 0o001:
+                folder.chmod(mode | 0o001)
+                note.setdefault("modes", {})[str(folder)] = mode
+    try:
+        yield
+    finally:
+        with _noted() as note:
+            note["processes"] -= 1
+            if not note["processes"]:
+                for folder, mode in note.pop("modes", {}).items():
+                    Path(folder).chmod(mode)
+
+
+@contextmanager
+def _noted() -> Iterator[dict[str, Any]]:
+    """What the processes that test this project have noted, for one of them at a time."""
+    name = sha256(bytes(ROOT)).hexdigest()[:16]
+    with (Path(gettempdir()) / f"battery-forecast-passage-{name}").open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        note = json.loads(file.read() or "{}")
+        yield note
+        file.truncate(0)
+        json.dump(note, file)
