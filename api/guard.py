@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request
 from fastapi.dependencies.models import Dependant
@@ -39,7 +40,7 @@ async def allowed(request: Request) -> None:
     elif not (os.environ.get("API_OPEN") or _is_local(request)):
         raise ProblemError(
             403,
-            "on a public address, or behind a proxy, the service needs a key: set API_KEY, "
+            "on a public address or name, or behind a proxy, the service needs a key: set API_KEY, "
             "or API_OPEN=1",
         )
     await only_known(request)
@@ -49,19 +50,33 @@ def _is_local(request: Request) -> bool:
     """Tell whether this machine itself asks, by its own address.
 
     What a proxy passes on is not local, wherever the proxy says that it comes from: one that lets
-    its callers write X-Forwarded-For would make everybody local.
+    its callers write X-Forwarded-For would make everybody local. Nor is what a page from elsewhere
+    asks in a browser here, of a name that its owner has pointed at this machine.
     """
-    ends = (request.scope.get("client"), request.scope.get("server"))
-    is_here = all(_is_loopback(str(end[0]) if end else "") for end in ends)
-    return is_here and not any(name.startswith(FORWARDED) for name, _ in request.scope["headers"])
+    if any(name.startswith(FORWARDED) for name, _ in request.scope["headers"]):
+        return False
+    ends = [_address((request.scope.get(end) or [""])[0]) for end in ("client", "server")]
+    if not all(end is None or end.is_loopback for end in ends):
+        return False
+    return ends[1] is None or _names_here(request.headers.get("host", ""))
 
 
 @lru_cache
-def _is_loopback(host: str) -> bool:
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host)
     except ValueError:  # a Unix socket's path, or nothing
-        return True
+        return None
+
+
+@lru_cache
+def _names_here(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    address = _address(name)
+    return address.is_loopback if address else f".{name}".endswith(".localhost")
 
 
 async def only_known(request: Request) -> None:

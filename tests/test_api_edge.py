@@ -149,6 +149,19 @@ def test_local_is_who_asks_from_here(
         assert client.get("/v1/model").status_code == status
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8000", 200), ("LOCALHOST", 200), ("my.localhost", 200), ("127.0.0.1:80", 200),
+        ("[::1]:8000", 200), ("evil.example:8000", 403), ("localhost.evil.example", 403),
+        ("notlocalhost", 403), ("192.0.2.1", 403), ("[::1", 403), ("127.0.0.1.evil.example", 403),
+    ],
+)  # fmt: skip
+def test_what_was_asked_of_another_name_is_not_local(service: str, host: str, status: int) -> None:
+    assert httpx2.get(f"{service}/v1/batteries", headers={"Host": host}).status_code == status
+    assert httpx2.get(f"{service}/livez", headers={"Host": host}).status_code == 200
+
+
 def test_a_generated_client_works(
     service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

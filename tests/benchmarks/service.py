@@ -63,7 +63,7 @@ async def ask(port: int, request: bytes, deadline: float) -> list[float]:
 
 async def load(port: int, path: str, body: object, connections: int, seconds: float) -> list[float]:
     text = json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     request = f"{head}content-length: {len(text)}\r\n\r\n".encode() + text
     deadline = time.perf_counter() + seconds
     every = await asyncio.gather(*(ask(port, request, deadline) for _ in range(connections)))

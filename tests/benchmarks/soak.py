@@ -41,7 +41,11 @@ class Told:
 
 def request(method: str, path: str, body: object = None, **headers: str) -> bytes:
     text = b"" if body is None else json.dumps(body).encode()
-    head = {"Host": "x", "Content-Length": str(len(text)), "Content-Type": "application/json"}
+    head = {
+        "Host": "localhost",
+        "Content-Length": str(len(text)),
+        "Content-Type": "application/json",
+    }
     lines = [f"{name.replace('_', '-')}: {value}\r\n" for name, value in (head | headers).items()]
     return f"{method} {path} HTTP/1.1\r\n{''.join(lines)}\r\n".encode() + text
 
