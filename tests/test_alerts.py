@@ -75,6 +75,20 @@ def test_what_an_alert_looks_at(simulated: str, sql: connection) -> None:
     assert silent == ["S0002", "S0003"]
 
 
+def test_of_a_battery_at_its_end_nothing_is_near(simulated: str, sql: connection) -> None:
+    def changed(values: str) -> list[tuple]:  # type: ignore[type-arg]
+        sql.cursor().execute(f"update battery_summary set {values} where battery_id = 'S0001'")
+        return rows(sql, NOW)
+
+    sql.cursor().execute(END, ("S0001", 60, 1, False))
+    near = [("S0001", "end_of_life_near")]
+    assert rows(sql, NOW) == near
+    assert changed("end_of_life_cycle = 9, end_of_life_measure = 'soh', last_soh = 0.69") == []
+    assert changed("last_soh = 0.7") == near  # capacity has come back
+    assert changed("end_of_life_measure = 'capacity_retention', last_retention = 0.69") == []
+    assert changed("last_retention = 0.7, last_soh = 0.5") == near
+
+
 def test_an_alert_opens_and_closes_and_is_remembered(simulated: str, sql: connection) -> None:
     def built(*arguments: str) -> list[tuple]:  # type: ignore[type-arg]
         made = build(simulated, "--select", "int_alert_now+", *arguments)

@@ -45,6 +45,12 @@ newest_end_of_life as (
         on
             ends_of_life.battery_id = batteries.battery_id
             and ends_of_life.made_after_cycle <= batteries.cycles
+    -- of one that is there nothing is near
+    where
+        batteries.end_of_life_cycle is null
+        or case batteries.end_of_life_measure
+            when 'soh' then batteries.last_soh else batteries.last_retention
+        end >= {{ var('end_of_life_soh') }}
     order by
         ends_of_life.battery_id,
         ends_of_life.made_after_cycle desc,
