@@ -145,7 +145,7 @@ def _variables(content: bytes) -> dict[str, Any]:
 
 
 def _refuse_bomb(content: bytes) -> None:
-    """Refuse a version 5 file whose deflated variables would become too large.
+    """Refuse a version 5 file that is cut short, or whose variables would become too large.
 
     Each states its size in its first bytes; one that lies ends as damaged, for no more is read.
     """
@@ -155,6 +155,8 @@ def _refuse_bomb(content: bytes) -> None:
     at, stated = 128, 0
     while at + 8 <= len(content):
         kind, size = struct.unpack_from(f"{order}II", content, at)
+        if at + 8 + size > len(content):
+            raise LoaderError("not a readable MATLAB file, or cut short (its last variable is)")
         if kind == COMPRESSED:
             start = zlib.decompressobj().decompress(content[at + 8 : at + 8 + size], 8)
             if len(start) == 8:
