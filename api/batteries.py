@@ -133,6 +133,7 @@ def prediction(
         **vars(NextCycle.of(predicted)),
         **loaded.origin(row),
         battery_id=battery_id,
+        learned_by=loaded.learned_by(battery_id),
         last_cycle_index=row["last_cycle_index"],
     )
     return asked.answer(
@@ -166,8 +167,14 @@ def predictions(
         )
         for cycle_index, it in model.one_steps(loaded.model, past, row["rated_capacity_ah"]).items()
     ]
+    answer = OneSteps(
+        **loaded.origin(row),
+        battery_id=battery_id,
+        learned_by=loaded.learned_by(battery_id),
+        predictions=steps,
+    )
     return asked.answer(
-        OneSteps(**loaded.origin(row), battery_id=battery_id, predictions=steps),
+        answer,
         lambda: _table(
             {**columns(OneStep), **ORIGIN}, map(vars, steps), battery_id, **loaded.origin(row)
         ),
@@ -200,6 +207,7 @@ def forecast(
         unlike_training=told.unlike,
         **loaded.origin(row),
         battery_id=battery_id,
+        learned_by=loaded.learned_by(battery_id),
         last_cycle_index=row["last_cycle_index"],
         horizon=horizon,
         **lines,

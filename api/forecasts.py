@@ -91,10 +91,19 @@ class BatchAnswer(Answer):
     predictions: list[NextCycle]
 
 
-class BatteryAnswer(NextCycle, Answer):
-    """The forecast from a battery's last cycles."""
+class OfBattery(Answer):
+    """What is forecast of a battery that dbt has built."""
 
     battery_id: str
+    learned_by: list[str] = Field(
+        description="Networks that learned from a battery of this name: that they do well on it "
+        "tells nothing of how they do on others"
+    )
+
+
+class BatteryAnswer(NextCycle, OfBattery):
+    """The forecast from a battery's last cycles."""
+
     last_cycle_index: int = Field(description="The forecast is of the cycle after this one")
 
 
@@ -151,12 +160,11 @@ class Ahead(Verdict):
     is_reached: bool = Field(description="Whether the end of life is reached within the horizon")
 
 
-class ForecastAnswer(Ahead, Answer):
+class ForecastAnswer(Ahead, OfBattery):
     """The state of health of the cycles to come; the first is the next cycle's prediction."""
 
     unit: str = Field("cycles", description="What the lists and end_of_life count")
 
-    battery_id: str
     last_cycle_index: int = Field(description="soh begins with the cycle after this one")
     end_of_life_cycle: int | None = Field(description="Past cycle from which on it was below 70 %")
     next_truth_cycle: int | None = Field(
@@ -180,8 +188,7 @@ class OneStep(BaseModel):
     soh: float | None = Field(description="What was measured; null for the cycle still to come")
 
 
-class OneSteps(Answer):
+class OneSteps(OfBattery):
     """One-step predictions of ground truths that have a window before them, and of what comes."""
 
-    battery_id: str
     predictions: list[OneStep]

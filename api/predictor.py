@@ -81,6 +81,11 @@ class Loaded:
         simulated = self.model.card["simulated"] or (battery and battery["is_simulated"])
         return {"model_version": self.model.version, "is_simulated": bool(simulated)}
 
+    def learned_by(self, battery_id: str) -> list[str]:
+        """Return the networks that learned from a battery of this name."""
+        networks = (it.config for it in self.model.networks)
+        return [it.preset for it in networks if battery_id in it.train]
+
     def answers(
         self,
         windows: Sequence[Sequence[Cycle]],

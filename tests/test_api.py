@@ -62,6 +62,13 @@ def test_a_window_is_answered_as_the_model_answers_it(client: TestClient, model_
     assert client.post("/predict", json=EXAMPLE_WINDOW).json() == said  # no dropout, no state
 
 
+def test_a_battery_says_which_networks_learned_from_it(simulated: str, client: TestClient) -> None:
+    for battery_id, networks in (("S0001", ["spec", "extended"]), ("S0003", [])):
+        for of in ("prediction", "predictions", "forecast"):
+            said = client.get(f"/batteries/{battery_id}/{of}").json()
+            assert said["learned_by"] == networks, (battery_id, of)
+
+
 def test_of_more_cycles_the_last_50_count(client: TestClient) -> None:
     cold = [{**EXAMPLE_CYCLE, "max_temperature": 5.0}] * 13
     longer = client.post("/predict", json=[*cold, *EXAMPLE_WINDOW]).json()

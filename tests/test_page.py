@@ -145,6 +145,9 @@ def test_a_battery_shows_all_it_has(page: Page) -> None:
     assert "ohmic" in [it["name"] for it in resistance]
     slopes = page.evaluate("document.querySelector('[data-drawn^=slopes]').data.map(it => it.name)")
     assert slopes == ["cycle 1", "cycle 30", "cycle 60"]
+    expect(page.locator("[data-learned]")).to_have_count(0)
+    page.goto("/#/battery/S0001")
+    expect(page.locator("[data-learned]")).to_contain_text("spec, extended learned from this")
 
 
 def test_a_click_on_a_cycle_shows_its_curve(page: Page) -> None:

@@ -19,6 +19,8 @@ export async function battery(place, id) {
   const isNext = steps.predictions?.at(-1)?.cycle_index > summary.cycles;
   const next = isNext ? await orNothing(ask(`${path}/prediction`)) : { problem: steps.problem ?? "too few cycles, or without a feature or a rating" };
   if (!place.isConnected) return;
+  const learned = steps.learned_by?.length
+    ? el("p", { class: "quiet", "data-learned": "" }, `In training: ${steps.learned_by.join(", ")} learned from this battery. That they do well on it tells nothing of how they do on others.`) : null;
   const it = {
     id, summary, recorded, one: steps.predictions ?? [], ahead: null,
     kept: recorded.filter((each) => each.is_usable), out: recorded.filter((each) => !each.is_usable),
@@ -71,7 +73,7 @@ export async function battery(place, id) {
     const ahead = it.known.length ? await orNothing(ask(`${path}/forecast?horizon=${asked}`)) : { problem: "no measured SOH" };
     it.ahead = ahead;
     const [cycles, range] = remaining(ahead.end_of_life, asked);
-    said.replaceChildren(verdict(ahead) ?? "");
+    said.replaceChildren(verdict(ahead) ?? "", learned ?? "");
     facts.replaceChildren(
       fact("Cycles", String(summary.cycles), summary.discharges > summary.cycles ? `${summary.discharges - summary.cycles} left out` : "all recorded ones"),
       fact("Last SOH", percent(summary.last_soh), `first ${percent(summary.first_soh)}`),
