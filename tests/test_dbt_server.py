@@ -23,6 +23,14 @@ def dbt(url: str, command: str, *arguments: str) -> None:
     assert made.returncode == 0, made.stdout
 
 
+def test_run_says_what_has_to_come_before_it(simulated: str, sql: connection) -> None:
+    sql.cursor().execute("drop table public_intermediate.alert_rule cascade")
+    made = run("dbt", "run", "--project-dir", "dbt_project", DATABASE_URL=simulated)
+    assert made.returncode == 2
+    assert "has no alert_rule yet" in made.stdout
+    assert "run `python -m dbt_project build` once" in made.stdout
+
+
 def test_an_analyst_reads_the_marts_and_nothing_else(simulated: str, sql: connection) -> None:
     sql.cursor().execute("set role analyst")
     for table in ("cycle_series", "cycle_features", "cycle_quality", "quality_count"):
