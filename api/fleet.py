@@ -2,13 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import StringConstraints
 
 from api import problems
 from api.answers import Courses, Fleet, FleetBattery
 from api.batteries import Text
 from api.forecasts import EndOfLife, NextCycle
+from api.formats import TABULAR, UNCHANGED, AskedObject, AskedRows, Table, columns
 from api.outlooks import outlooks
 from api.paging import Offset
 from api.state import ThePredictor, TheStore
@@ -26,12 +27,20 @@ Sort = Literal[
     "next_soh", "-next_soh", "remaining", "-remaining",
 ]  # fmt: skip
 Flag = Literal["unlike_training", "ended", "alert", "simulated"]
+# what a row tells in objects, as columns
+FLAT = {
+    "next_soh": "double", "next_soh_low": "double", "next_soh_high": "double",
+    "next_features": "varchar", "remaining_cycles": "bigint", "remaining_low": "bigint",
+    "remaining_high": "bigint", "remaining_days": "double", "unlike_training": "varchar",
+    "alerts": "varchar",
+}  # fmt: skip
 BY_FORECAST = ("next_soh", "remaining", "unlike_training")
 SohBound = Annotated[float | None, Query(ge=0, le=2, allow_inf_nan=False)]
 
 
-@router.get("/batteries")
+@router.get("/batteries", response_model=Fleet, responses=TABULAR)
 def fleet(
+    asked: AskedRows,
     store: TheStore,
     predictor: ThePredictor,
     limit: Annotated[int, Query(ge=1, le=200, description="Rows of a page")] = 50,
@@ -55,7 +64,7 @@ def fleet(
             "their end of life; with an open alert; simulated"
         ),
     ] = None,
-) -> Fleet:
+) -> Response:
     """List the batteries, a page at a time, each with its forecast where there is a model."""
     try:
         loaded = predictor.loaded()
@@ -73,7 +82,7 @@ def fleet(
     except StoreError:  # a database from before there were alerts
         alerts = {}
     told = outlooks(store, loaded, rows, FLEET_HORIZON) if loaded else [None] * len(rows)
-    return Fleet(
+    page = Fleet(
         model_version=loaded.model.version if loaded else None,
         is_simulated=bool(loaded and loaded.origin()["is_simulated"])
         or any(row["is_simulated"] for row in rows),
@@ -93,19 +102,48 @@ def fleet(
             for row, it in zip(rows, told, strict=True)
         ],
     )
+    return asked.answer(
+        page, lambda: Table({**columns(FleetBattery), **FLAT}, [*map(_flat, page.batteries)])
+    )
 
 
-@router.get("/compare")
+@router.get("/compare", response_model=Courses, responses=UNCHANGED)
 def compare(
+    asked: AskedObject,
     battery_id: Annotated[
         list[Annotated[str, StringConstraints(max_length=100, pattern=Text)]],
         Query(min_length=1, max_length=MOST_COMPARED, description="Batteries, each by its id"),
     ],
     store: TheStore,
-) -> Courses:
+) -> Response:
     """Give how batteries aged, as one asks who lays them over one another."""
     rows = store.rows("courses", battery_ids=battery_id)
-    return Courses(is_simulated=any(row["is_simulated"] for row in rows), batteries=rows)
+    return asked.answer(
+        Courses(is_simulated=any(row["is_simulated"] for row in rows), batteries=rows)
+    )
+
+
+def _flat(battery: FleetBattery) -> dict[str, Any]:
+    next_cycle, end = battery.next_cycle, battery.end_of_life
+    told: dict[str, Any] = {
+        "unlike_training": " ".join(battery.unlike_training or ()) or None,
+        "alerts": " ".join(battery.alerts) or None,
+    }
+    if next_cycle:
+        told |= {
+            "next_soh": next_cycle.predicted_soh,
+            "next_soh_low": next_cycle.soh_low,
+            "next_soh_high": next_cycle.soh_high,
+            "next_features": next_cycle.features,
+        }
+    if end:
+        told |= {
+            "remaining_cycles": end.cycles,
+            "remaining_low": end.cycles_low,
+            "remaining_high": end.cycles_high,
+            "remaining_days": end.days,
+        }
+    return vars(battery) | told
 
 
 def _alerts(store: Store, battery_ids: list[str] | None) -> dict[str, list[str]]:

@@ -72,6 +72,30 @@ def test_every_form_says_the_same(
             assert {key: row[key] for key in compared} == {key: told[key] for key in compared}
 
 
+def test_the_fleet_is_a_table(
+    simulated: str, sql: connection, client: TestClient, model_path: Path, tmp_path: Path
+) -> None:
+    sql.cursor().execute(ALERTS, {"version": version(model_path)})
+    path = "/v1/batteries?limit=3&offset=1"
+    answer = client.get(path, headers={"Accept": CSV})
+    lines = list(csv.DictReader(io.StringIO(answer.text)))
+    table = parquet(client.get(path, headers={"Accept": PARQUET}).content, tmp_path)
+    assert [[*map(plain, it.values())] for it in lines] == [
+        [*map(plain, it.values())] for it in table
+    ]
+    said = client.get(path).json()["batteries"]
+    assert [it["battery_id"] for it in table] == ["S0002", "S0003", "S0004"]
+    for row, it in zip(table, said, strict=True):
+        plainly = row.keys() & it.keys() - {"alerts", "unlike_training"}
+        assert {key: row[key] for key in plainly} == {key: it[key] for key in plainly}
+        assert row["next_soh"] == it["next_cycle"]["predicted_soh"]
+        assert row["remaining_low"] == it["end_of_life"]["cycles_low"]
+        assert row["alerts"] == (" ".join(it["alerts"]) or None)
+    assert "end_of_life_near" in lines[1]["alerts"]
+    again = client.get(path, headers={"Accept": CSV, "If-None-Match": answer.headers["etag"]})
+    assert again.status_code == 304
+
+
 def test_lists_are_columns(simulated: str, client: TestClient, tmp_path: Path) -> None:
     for path, names in LINES.items():
         said = client.get(path).json()

@@ -10,12 +10,14 @@ export class Problem extends Error {
   }
 }
 
-/** Ask the service; throws a Problem with what it says is wrong. */
-export async function ask(path, body) {
-  const headers = { Accept: "application/json" };
+const JSON_TYPE = "application/json";
+
+/** Ask the service, for text where that is no JSON; throws a Problem with what it says is wrong. */
+export async function ask(path, body, type = JSON_TYPE) {
+  const headers = { Accept: type };
   const key = sessionStorage.getItem(KEY);
   if (key) headers["X-API-Key"] = key;
-  if (typeof body === "string") headers["Content-Type"] = "application/json";
+  if (typeof body === "string") headers["Content-Type"] = JSON_TYPE;
   let answer;
   try {
     answer = await fetch(path, { method: body === undefined ? "GET" : "POST", headers, body });
@@ -24,8 +26,9 @@ export async function ask(path, body) {
   }
   if (answer.status === 401) {
     await askForKey(key);
-    return ask(path, body);
+    return ask(path, body, type);
   }
+  if (answer.ok && type !== JSON_TYPE) return answer.text();
   const said = await answer.json().catch(() => ({ detail: `The service answered ${answer.status}.` }));
   if (!answer.ok) throw new Problem({ status: answer.status, ...said });
   if ("is_simulated" in said) document.getElementById("simulated").hidden = !said.is_simulated;

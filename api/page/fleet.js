@@ -1,7 +1,8 @@
 // The fleet: every battery a row, sorted, filtered and paged by the service.
-import { all, announce, ask, batteryView, between, doing, el, field, isByRetention, isOver, kept, measure, notice, percent, remaining, save, toCsv, words } from "./common.js";
+import { announce, ask, batteryView, between, doing, el, field, isByRetention, isOver, kept, measure, notice, percent, remaining, save, words } from "./common.js";
 
 const ROWS = 50;
+const MOST_ROWS = 200; // of a page that is asked for
 const ALERTS = 5;
 const BANDS = {
   "all": "",
@@ -45,6 +46,7 @@ export async function fleet(place) {
   }
 
   let latest = 0;
+  let total = 0;
   async function load() {
     const mine = ++latest;
     const offset = Number(state.get("offset"));
@@ -63,6 +65,7 @@ export async function fleet(place) {
       const order = { [name]: "ascending", [`-${name}`]: "descending" }[sort];
       order ? head.setAttribute("aria-sort", order) : head.removeAttribute("aria-sort");
     }
+    total = page.total;
     const last = offset + page.batteries.length;
     const shown = page.total ? `${offset + 1} to ${last} of ${page.total} batteries` : "No battery matches.";
     const byForecast = /next_soh|remaining/.test(sort) && page.total
@@ -95,14 +98,12 @@ export async function fleet(place) {
 
   async function exported() {
     count.textContent = "Collecting the whole fleet …";
-    const rows = await all(`/batteries?${query()}`, "batteries", 200);
-    const flat = rows.map(({ sparkline: _, next_cycle: next, end_of_life: end, unlike_training: unlike, alerts, ...it }) => ({
-      ...it, unlike_training: unlike?.join(" "), alerts: alerts.join(" "),
-      next_soh: next?.predicted_soh, next_soh_low: next?.soh_low, next_soh_high: next?.soh_high, next_features: next?.features,
-      remaining_cycles: end?.cycles, remaining_low: end?.cycles_low, remaining_high: end?.cycles_high, remaining_days: end?.days,
-    }));
-    const head = Object.keys(flat[0] ?? { battery_id: "" });
-    save("fleet.csv", toCsv(head, flat.map((it) => head.map((name) => it[name]))));
+    const pages = [];
+    for (let offset = 0; offset === 0 || offset < total; offset += MOST_ROWS) {
+      const text = await ask(`/batteries?${query()}&limit=${MOST_ROWS}&offset=${offset}`, undefined, "text/csv");
+      pages.push(offset ? text.slice(text.indexOf("\n") + 1) : text);
+    }
+    save("fleet.csv", new Blob(pages, { type: "text/csv" }));
     await load();
   }
 
