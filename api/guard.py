@@ -37,7 +37,7 @@ async def allowed(request: Request) -> None:
         key = request.headers.get("X-API-Key", "")
         if not hmac.compare_digest(key.encode("latin-1"), wanted.encode()):
             raise ProblemError(401, "X-API-Key is missing or wrong")
-    elif not (os.environ.get("API_OPEN") or _is_local(request)):
+    elif not (_is_local(request) or os.environ.get("API_OPEN")):
         raise ProblemError(
             403,
             "on a public address or name, or behind a proxy, the service needs a key: set API_KEY, "

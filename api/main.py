@@ -82,6 +82,7 @@ app.add_middleware(edge.Compression, PARQUET)
 app.add_middleware(edge.Edge)
 app.add_middleware(observe.Observer)
 
+predict.install(app)
 service = APIRouter(
     dependencies=[Depends(guard.allowed)],
     responses=problems.responses(401, 403, 422),

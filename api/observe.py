@@ -135,7 +135,7 @@ class Observer:
 
 def _note(scope: Scope, status: int, seconds: float) -> None:
     # the route, not the path: a client must not be able to make metrics without end
-    route = getattr(scope.get("route"), "path", "other")
+    route = getattr(scope.get("route"), "path", "other").removeprefix("/v1")
     method = scope["method"] if scope["method"] in METHODS else "other"
     REQUESTS.labels(method, route, status).inc()
     DURATION.labels(route).observe(seconds)
