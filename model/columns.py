@@ -85,7 +85,10 @@ def column(cycles: Sequence[Cycle], name: str) -> Array:
 
 def last_known(values: Array) -> Array:
     """Carry the last finite value forward, [… cycles] alike; NaN until there is one."""
-    known = np.where(np.isfinite(values), np.arange(values.shape[-1]), -1)
+    is_known = np.isfinite(values)
+    if is_known.all():
+        return values
+    known = np.where(is_known, np.arange(values.shape[-1]), -1)
     at = np.maximum.accumulate(known, axis=-1)
     carried = np.take_along_axis(values, np.maximum(at, 0), axis=-1)
     return np.where(at >= 0, carried, np.nan)

@@ -156,6 +156,8 @@ def settled(states: States, beyond: Sequence[list[str]]) -> tuple[States, Refuse
 
 
 def _refuse(refused: Refused, which: ArrayLike, why: Callable[[int], str]) -> None:
+    if not np.asarray(which).any():
+        return
     for at in np.flatnonzero(which).tolist():
         refused.setdefault(at, WindowError(why(at)))
 
@@ -299,5 +301,7 @@ def _finite(values: Array) -> Array:
 def _carried(soh: Array) -> Array:
     """Fill gaps with the last known value before, the first ones with the first known."""
     filled = last_known(soh)
+    if filled is soh:
+        return soh
     first = np.take_along_axis(soh, np.isfinite(soh).argmax(axis=1)[:, None], axis=1)
     return np.where(np.isnan(filled), first, filled)
