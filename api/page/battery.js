@@ -20,7 +20,7 @@ export async function battery(place, id) {
   const next = isNext ? await orNothing(ask(`${path}/prediction`)) : { problem: steps.problem ?? "too few cycles, or without a feature or a rating" };
   if (!place.isConnected) return;
   const learned = steps.learned_by?.length
-    ? el("p", { class: "quiet", "data-learned": "" }, `In training: ${steps.learned_by.join(", ")} learned from this battery. That they do well on it tells nothing of how they do on others.`) : null;
+    ? el("p", { class: "quiet", "data-learned": "" }, `In training: ${steps.learned_by.join(", ")} learned from this battery. That it is predicted well tells nothing of others.`) : null;
   const it = {
     id, summary, recorded, one: steps.predictions ?? [], ahead: null,
     kept: recorded.filter((each) => each.is_usable), out: recorded.filter((each) => !each.is_usable),

@@ -50,7 +50,7 @@ export function lifeChart({ kept, known, one, ahead, out, summary }) {
   const [least, most] = [seen.reduce((a, b) => Math.min(a, b)), seen.reduce((a, b) => Math.max(a, b))];
   const margin = 0.05 * (most - least) + 0.005;
   const layout = {
-    hoversubplots: "axis", margin: { l: 66 },
+    hoversubplots: "axis", margin: { l: 78 },
     xaxis: { title: { text: "cycle" }, unifiedhovertitle: { text: "cycle %{x}" }, rangemode: "nonnegative", anchor: names.length ? `y${names.length + 1}` : marks.length ? "y9" : "y", showspikes: true, spikemode: "across", spikethickness: 1, spikedash: "dot", spikecolor: colour("quiet") },
     yaxis: { title: { text: "SOH" }, domain: [low + strip, 1], range: [least - margin, most + margin], tickformat: ".0%" },
     shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: end, y1: end, line: { color: colour("bad"), dash: "dot", width: 1.3 } }],
@@ -60,7 +60,7 @@ export function lifeChart({ kept, known, one, ahead, out, summary }) {
   names.forEach((name, k) => {
     const height = 0.46 / names.length;
     const top = 0.47 - k * height;
-    layout[`yaxis${k + 2}`] = { title: { text: FEATURES[name][0].replace(", ", "<br>"), font: { size: 11.5 } }, domain: [top - height + 0.03, top], nticks: 4 };
+    layout[`yaxis${k + 2}`] = { title: { text: FEATURES[name][0].replace(", ", "<br>"), font: { size: 11.5 }, standoff: 30 }, domain: [top - height + 0.03, top], nticks: 4 };
   });
   return { traces, layout };
 }
