@@ -6,6 +6,8 @@ PYTHON ?= python3
 UV := $(shell command -v uv)
 BIN := .venv/bin
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+# Else every process would compile dbt and torch anew, which takes seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo "make demo      the whole road: recordings, features, networks, an answered forecast"

@@ -55,6 +55,8 @@ def test_every_command_runs(nasa: str, tmp_path: Path) -> None:
     )
     assert made.returncode == 0, made.stdout + made.stderr
     assert made.stdout.count('"predicted_soh":') == 3
+    assert '"is_simulated": false' in made.stdout
+    assert "SIMULATED" not in made.stdout
     assert "nothing to do" in made.stdout
     shown = re.search(r"```text\n(\s*battery_id .*?)```", README, re.DOTALL)
     assert shown is not None
