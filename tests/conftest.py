@@ -61,6 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda it: "long" not in it.keywords)
     if NASA is None:
         skip = pytest.mark.skip(reason="BATTERY_DATA does not name a folder with NASA's files")
         for item in items:

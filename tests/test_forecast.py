@@ -338,7 +338,7 @@ def test_scores_by_hand() -> None:
 
 
 def test_the_evaluation_runs_every_protocol(simulated: str, tmp_path: Path) -> None:
-    batteries = ["S0001", "S0002", "S0003"]
+    batteries = ["S0001", "S0002", "S0003", "S0004"]
     made = run(
         "python", "-m", "model.evaluate", "--batteries", *batteries, "--seeds", "1",
         "--epochs", "1", "--out", str(tmp_path),

@@ -19,8 +19,18 @@ from psycopg2.extensions import connection, parse_dsn
 
 from tests import days
 from tests.cells import cell, plain
-from tests.conftest import NASA, PATIENCE_S, ROOT, WARM, Server, build
-from tests.conftest import load, matlab_file, rebuild, rows
+from tests.conftest import (
+    NASA,
+    PATIENCE_S,
+    ROOT,
+    WARM,
+    Server,
+    build,
+    load,
+    matlab_file,
+    rebuild,
+    rows,
+)
 from tests.days import FACTS, deliver, written
 from tests.test_loader import aging_file, discharge
 
@@ -76,6 +86,7 @@ def week(tmp_path: Path) -> list[Path]:
     return deliver(tmp_path, "C1", days.cycling(1, 30))
 
 
+@pytest.mark.long
 def test_a_fleet_delivered_in_any_order_is_the_fleet_loaded_at_once(
     server: Server, tmp_path: Path
 ) -> None:
@@ -126,6 +137,7 @@ def test_a_fleet_delivered_in_any_order_is_the_fleet_loaded_at_once(
         server.drop(url)
 
 
+@pytest.mark.long
 def test_any_cuts_in_any_order_are_what_they_are_at_once(server: Server, tmp_path: Path) -> None:
     """Eight cells, each cut in its own way, half of them with pulses."""
     once, bit_by_bit = server.create(), server.create()
@@ -168,6 +180,7 @@ def test_any_cuts_in_any_order_are_what_they_are_at_once(server: Server, tmp_pat
         server.drop(url)
 
 
+@pytest.mark.long
 def test_a_killed_build_is_completed_by_the_next(server: Server, week: list[Path]) -> None:
     once, killed = server.create(), server.create()
     loaded(*week, url=once)
@@ -199,6 +212,7 @@ def _kill_at(model: str, url: str) -> None:
     assert made.returncode == -signal.SIGKILL, made.stdout
 
 
+@pytest.mark.long
 @pytest.mark.nasa
 def test_nasas_cell_cut_into_days_is_what_it_is_whole(
     server: Server, nasa: str, sql: connection, tmp_path: Path

@@ -31,6 +31,7 @@ def told(user: User, folder: Path, query: str) -> str:
     return ask(user, folder, "psql", "-Atc", query)
 
 
+@pytest.mark.long
 @pytest.mark.nasa
 @only_root
 @pytest.mark.skipif(
