@@ -61,7 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda it: "long" not in it.keywords)
+    items.sort(key=lambda it: -sum(mark.args[0] for mark in it.iter_markers("long")))
     if NASA is None:
         skip = pytest.mark.skip(reason="BATTERY_DATA does not name a folder with NASA's files")
         for item in items:

@@ -67,7 +67,7 @@ def test_the_answer_is_right_or_refused(case: dict[str, Any], outcomes: dict[str
     assert battery_id in outcomes["batteries"] or case.get("loads")
 
 
-@pytest.mark.long
+@pytest.mark.long(15)
 @pytest.mark.nasa
 def test_a_real_cells_capacities_are_what_its_cycler_counted(empty: str, sql: connection) -> None:
     """CALCE's CS2_37 as Arbin wrote it: 27 workbooks, each of which counts from the beginning."""

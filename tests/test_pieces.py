@@ -86,7 +86,7 @@ def week(tmp_path: Path) -> list[Path]:
     return deliver(tmp_path, "C1", days.cycling(1, 30))
 
 
-@pytest.mark.long
+@pytest.mark.long(25)
 def test_a_fleet_delivered_in_any_order_is_the_fleet_loaded_at_once(
     server: Server, tmp_path: Path
 ) -> None:
@@ -137,7 +137,7 @@ def test_a_fleet_delivered_in_any_order_is_the_fleet_loaded_at_once(
         server.drop(url)
 
 
-@pytest.mark.long
+@pytest.mark.long(20)
 def test_any_cuts_in_any_order_are_what_they_are_at_once(server: Server, tmp_path: Path) -> None:
     """Eight cells, each cut in its own way, half of them with pulses."""
     once, bit_by_bit = server.create(), server.create()
@@ -180,7 +180,7 @@ def test_any_cuts_in_any_order_are_what_they_are_at_once(server: Server, tmp_pat
         server.drop(url)
 
 
-@pytest.mark.long
+@pytest.mark.long(20)
 def test_a_killed_build_is_completed_by_the_next(server: Server, week: list[Path]) -> None:
     once, killed = server.create(), server.create()
     loaded(*week, url=once)
@@ -199,7 +199,12 @@ def test_a_killed_build_is_completed_by_the_next(server: Server, week: list[Path
 
 
 def _kill_at(model: str, url: str) -> None:
-    """Run dbt until it begins with a model."""
+    """Run dbt until it begins with a model.
+
+    The one that was killed before gives way at once, and not when it has been silent for long.
+    """
+    with closing(psycopg2.connect(url)) as opened, opened:
+        opened.cursor().execute("truncate public_intermediate.dbt_run")
     target = f"target/{parse_dsn(url)['dbname']}"
     command = ("dbt", "--no-use-colors", "run", "--project-dir", "dbt_project")
     made = WARM["dbt"].run(
@@ -212,7 +217,7 @@ def _kill_at(model: str, url: str) -> None:
     assert made.returncode == -signal.SIGKILL, made.stdout
 
 
-@pytest.mark.long
+@pytest.mark.long(25)
 @pytest.mark.nasa
 def test_nasas_cell_cut_into_days_is_what_it_is_whole(
     server: Server, nasa: str, sql: connection, tmp_path: Path

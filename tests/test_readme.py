@@ -31,7 +31,7 @@ def test_the_readme_opens_with_the_two_commands_that_ci_runs() -> None:
     assert (ROOT / ".ci/run").read_text().endswith("make demo\nmake test\n")
 
 
-@pytest.mark.long
+@pytest.mark.long(60)
 @pytest.mark.nasa
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_every_command_runs(nasa: str, tmp_path: Path) -> None:

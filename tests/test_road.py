@@ -31,7 +31,7 @@ def told(user: User, folder: Path, query: str) -> str:
     return ask(user, folder, "psql", "-Atc", query)
 
 
-@pytest.mark.long
+@pytest.mark.long(80)
 @pytest.mark.nasa
 @only_root
 @pytest.mark.skipif(

@@ -73,17 +73,17 @@ def become(command: list[str], environment: dict[str, str], files: list[str]) ->
         runpy.run_module(command[2], run_name="__main__", alter_sys=True)
 
 
-def forked(path: bytes, command: Sequence[Any], kept: Sequence[int]) -> int:
+def forked(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> int:
     """Run `python -c …` in a fork of this process, which has imported all it needs."""
     number = os.fork()
     if number == 0:
         atexit._clear()
-        bounds = [2, *sorted(kept), os.sysconf("SC_OPEN_MAX")]
+        bounds = [2, *sorted(passfds), os.sysconf("SC_OPEN_MAX")]
         for before, after in pairwise(bounds):
             os.closerange(before + 1, after)
         sys.argv = ["-c"]
         try:
-            exec(command[-1], {})
+            exec(args[-1], {})
         finally:
             os._exit(0)
     return number
