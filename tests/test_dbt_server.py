@@ -49,7 +49,7 @@ def test_of_two_runs_at_once_one_stops_and_says_why(simulated: str, sql: connect
     query = "select count(*) from cycle_series"
     before = rows(sql, query)
     command = [
-        sys.executable, "-m", "dbt_project", "--no-use-colors", "run", "--full-refresh",
+        sys.executable, "-m", "dbt_project", "--no-use-colors", "build", "--full-refresh",
     ]  # fmt: skip
     both = [
         subprocess.Popen(
