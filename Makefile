@@ -1,11 +1,13 @@
 # Everything from a fresh machine: python3.11+, pip and make. `make` alone tells what there is.
-.PHONY: help demo features docs test check bench chaos clean
+.PHONY: help demo features docs test check check-types check-sql bench chaos clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
 UV := $(shell command -v uv)
 BIN := .venv/bin
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+# Else every process would compile dbt and torch anew, which takes seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo "make demo      the whole road: recordings, features, networks, an answered forecast"
@@ -33,8 +35,13 @@ test: check
 check: .venv/developing
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
-	$(BIN)/python -m mypy
 	$(BIN)/python -m database start
+	@$(MAKE) --no-print-directory --jobs 2 check-types check-sql
+
+check-types:
+	$(BIN)/python -m mypy
+
+check-sql:
 	$(BIN)/python -m sqlfluff lint --disable-progress-bar dbt_project/models dbt_project/tests/*.sql
 
 # these two in databases of their own: no part of the tests

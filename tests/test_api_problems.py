@@ -255,6 +255,7 @@ def test_every_route_declares_its_problems(client: TestClient) -> None:
             assert "500" in operation["responses"]
 
 
+@pytest.mark.long(40)
 def test_schemathesis_finds_nothing(
     server: Server, simulated_template: str, model_path: Path
 ) -> None:

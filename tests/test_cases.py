@@ -1,6 +1,7 @@
 """Small recordings of many kinds with known answers: loaded with facts alone, then built."""
 
 import json
+import pickle
 import re
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from psycopg2.extensions import connection
 
 from tests.conftest import NASA, Server, build, load, rows
+from tests.databases import once
 
 FOLDER = Path(__file__).parent / "cases"
 CASES: list[dict[str, Any]] = json.loads((FOLDER / "cases.json").read_text(encoding="utf-8"))
@@ -19,8 +21,18 @@ TOLERANCE = 0.003
 
 
 @pytest.fixture(scope="module")
-def outcomes(server: Server) -> dict[str, Any]:
+def outcomes(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the loader said of each case, and what dbt made of all of them together."""
+
+    def make(folder: Path) -> None:
+        (folder / "outcomes").write_bytes(pickle.dumps(_outcomes(server)))
+
+    content = (once(tmp_path_factory, "cases", make) / "outcomes").read_bytes()
+    found: dict[str, Any] = pickle.loads(content)
+    return found
+
+
+def _outcomes(server: Server) -> dict[str, Any]:
     url = server.create()
     said: dict[str, Any] = {}
     for case in CASES:
@@ -67,6 +79,7 @@ def test_the_answer_is_right_or_refused(case: dict[str, Any], outcomes: dict[str
     assert battery_id in outcomes["batteries"] or case.get("loads")
 
 
+@pytest.mark.long(15)
 @pytest.mark.nasa
 def test_a_real_cells_capacities_are_what_its_cycler_counted(empty: str, sql: connection) -> None:
     """CALCE's CS2_37 as Arbin wrote it: 27 workbooks, each of which counts from the beginning."""

@@ -113,7 +113,7 @@ def test_an_ordinary_user_goes_the_whole_road(
     environment = {"DATABASE_URL": _url(guarded, ODD, "sesame", ODD), "DBT_SCHEMA": "team_a"}
     loaded = run("python", "-m", "loader", str(recordings), **environment)
     assert loaded.returncode == 0, loaded.stderr
-    build = ["build", "--target-path", "target/ordinary"]
+    build = ["build", "--target-path", "target/ordinary", "--exclude-resource-type", "unit_test"]
     made = run("python", "-m", "dbt_project", "--no-use-colors", *build, **environment)
     assert made.returncode == 2
     assert f"user {ODD} may not create the role that reads the marts" in made.stdout
@@ -260,7 +260,7 @@ def test_ssl(guarded: Path, admin: connection, tmp_path: Path) -> None:
 def test_two_schemas_do_not_see_each_other(simulated: str, sql: connection) -> None:
     """In public stands what was built before S0004 was removed, in team_b what was after."""
     assert run("python", "-m", "loader", "remove", "S0004", "--yes").returncode == 0
-    build = ["build", "--target-path", "target/team_b"]
+    build = ["build", "--target-path", "target/team_b", "--exclude-resource-type", "unit_test"]
     made = run("python", "-m", "dbt_project", *build, DBT_SCHEMA="team_b")
     assert made.returncode == 0, made.stdout
     query = "select string_agg(battery_id, ' ' order by battery_id) from battery_summary"

@@ -154,6 +154,7 @@ def timed(content: bytes) -> str:
 
 def survive(content: bytes, seed: int) -> None:
     """Read mutants of a file in a process of its own; asserts that all are read or refused."""
+    pool.start(__name__)  # or each worker imports it anew
     said = []
     content = b"MATLAB 5.0 MAT-file".ljust(116) + content[116:]  # the header tells the time
     for _, outcome in pool.run(timed, mutants(content, MUTANTS, seed), jobs=1):

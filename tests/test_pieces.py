@@ -15,11 +15,22 @@ from pathlib import Path
 import numpy as np
 import psycopg2
 import pytest
-from psycopg2.extensions import connection
+from psycopg2.extensions import connection, parse_dsn
 
 from tests import days
 from tests.cells import cell, plain
-from tests.conftest import NASA, ROOT, Server, build, load, matlab_file, rebuild, rows
+from tests.conftest import (
+    NASA,
+    PATIENCE_S,
+    ROOT,
+    WARM,
+    Server,
+    build,
+    load,
+    matlab_file,
+    rebuild,
+    rows,
+)
 from tests.days import FACTS, deliver, written
 from tests.test_loader import aging_file, discharge
 
@@ -53,7 +64,7 @@ def loaded(*arguments: object, url: str = "") -> str:
 
 def built(url: str) -> None:
     """Build what was never built before; dbt's own tests are for where it is built bit by bit."""
-    done = build(url, "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
+    done = build(url, "--exclude-resource-type", "test")
     assert done.returncode == 0, done.stdout
 
 
@@ -75,6 +86,7 @@ def week(tmp_path: Path) -> list[Path]:
     return deliver(tmp_path, "C1", days.cycling(1, 30))
 
 
+@pytest.mark.long(25)
 def test_a_fleet_delivered_in_any_order_is_the_fleet_loaded_at_once(
     server: Server, tmp_path: Path
 ) -> None:
@@ -82,12 +94,12 @@ def test_a_fleet_delivered_in_any_order_is_the_fleet_loaded_at_once(
     early, late = tmp_path / "early", tmp_path / "late"
     for folder in (early, late):
         folder.mkdir()
-    for number in range(12):
-        deliver(late, f"C{number:02}", days.cycling(number, 150))
+    for number in range(6):
+        deliver(late, f"C{number:02}", days.cycling(number, 60))
     paths = sorted(late.iterdir())
-    assert len(paths) > 300  # 25 days or more of each
+    assert len(paths) > 60  # ten days or more of each
     # two days are delivered wrong at first: the thermometer was off
-    wrong = [early / name for name in ("C03_2024-03-20.csv", "C11_2024-03-09.csv")]
+    wrong = [early / name for name in ("C03_2024-03-08.csv", "C05_2024-03-04.csv")]
     for path in wrong:
         lines = (late / path.name).read_text().splitlines(keepends=True)
         path.write_text(lines[0] + "".join(f"{it.rpartition(',')[0]},0.0\n" for it in lines[1:]))
@@ -100,10 +112,10 @@ def test_a_fleet_delivered_in_any_order_is_the_fleet_loaded_at_once(
     order = [it for it in paths if it not in corrected]
     rng.shuffle(order)
     batches = [
-        [*order[:150], *wrong],
-        [*order[150:250], *rng.sample(order[:150], 50)],
-        [*order[250:], *corrected],
-        [*wrong, *rng.sample(paths, 50)],  # delivered again, the wrong ones too: nothing changes
+        [*order[:30], *wrong],
+        [*order[30:50], *rng.sample(order[:30], 10)],
+        [*order[50:], *corrected],
+        [*wrong, *rng.sample(paths, 10)],  # delivered again, the wrong ones too: nothing changes
     ]
     for number, batch in enumerate(batches):
         rng.shuffle(batch)
@@ -118,19 +130,20 @@ def test_a_fleet_delivered_in_any_order_is_the_fleet_loaded_at_once(
     found, wanted = contents(bit_by_bit), contents(once)
     for name in BUILT:
         assert found[name] == wanted[name], name
-    assert len(found["cycle_series"]) == 12 * 150
+    assert len(found["cycle_series"]) == 6 * 60
     rebuild(bit_by_bit, "--full-refresh")
     assert contents(bit_by_bit) == wanted
     for url in (once, bit_by_bit):
         server.drop(url)
 
 
+@pytest.mark.long(20)
 def test_any_cuts_in_any_order_are_what_they_are_at_once(server: Server, tmp_path: Path) -> None:
-    """Fourteen cells, each cut in its own way, half of them with pulses."""
+    """Eight cells, each cut in its own way, half of them with pulses."""
     once, bit_by_bit = server.create(), server.create()
     rng = random.Random(11)
     files = []
-    for number in range(14):
+    for number in range(8):
         samples = days.cycling(number, 12, pulses=number % 2 == 0)
         cuts = sorted(rng.sample(range(1, len(samples)), rng.randint(3, 12)))
         for start, end in pairwise([0, *cuts, len(samples)]):
@@ -149,7 +162,7 @@ def test_any_cuts_in_any_order_are_what_they_are_at_once(server: Server, tmp_pat
     wanted, found = contents(once), contents(bit_by_bit)
     for name in BUILT:
         assert found[name] == wanted[name], name
-    assert len(found["cycle_series"]) == 14 * 12
+    assert len(found["cycle_series"]) == 8 * 12
     # what is taken out is gone, and comes back as it was
     for path in files[::11]:
         piece = ("--piece", path.name, "--yes")
@@ -167,6 +180,7 @@ def test_any_cuts_in_any_order_are_what_they_are_at_once(server: Server, tmp_pat
         server.drop(url)
 
 
+@pytest.mark.long(20)
 def test_a_killed_build_is_completed_by_the_next(server: Server, week: list[Path]) -> None:
     once, killed = server.create(), server.create()
     loaded(*week, url=once)
@@ -185,18 +199,25 @@ def test_a_killed_build_is_completed_by_the_next(server: Server, week: list[Path
 
 
 def _kill_at(model: str, url: str) -> None:
-    """Run dbt until it begins with a model."""
-    command = ["dbt", "--no-use-colors", "run", "--project-dir", "dbt_project", "--target-path"]
-    with subprocess.Popen(
-        [str(Path(sys.executable).parent / command[0]), *command[1:], "target/pieces"],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PWD": str(ROOT), "DATABASE_URL": url},
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
-        assert any(f".{model} " in line and "START" in line for line in process.stdout)
-        process.kill()
+    """Run dbt until it begins with a model.
+
+    The one that was killed before gives way at once, and not when it has been silent for long.
+    """
+    with closing(psycopg2.connect(url)) as opened, opened:
+        opened.cursor().execute("truncate public_intermediate.dbt_run")
+    target = f"target/{parse_dsn(url)['dbname']}"
+    command = ("dbt", "--no-use-colors", "run", "--project-dir", "dbt_project")
+    made = WARM["dbt"].run(
+        (*command, "--target-path", target),
+        {**os.environ, "PWD": str(ROOT), "DATABASE_URL": url},
+        PATIENCE_S,
+        until=rf"START .*\.{model} ",
+    )
+    assert made is not None
+    assert made.returncode == -signal.SIGKILL, made.stdout
 
 
+@pytest.mark.long(25)
 @pytest.mark.nasa
 def test_nasas_cell_cut_into_days_is_what_it_is_whole(
     server: Server, nasa: str, sql: connection, tmp_path: Path

@@ -31,6 +31,7 @@ def test_the_readme_opens_with_the_two_commands_that_ci_runs() -> None:
     assert (ROOT / ".ci/run").read_text().endswith("make demo\nmake test\n")
 
 
+@pytest.mark.long(60)
 @pytest.mark.nasa
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_every_command_runs(nasa: str, tmp_path: Path) -> None:
@@ -55,6 +56,8 @@ def test_every_command_runs(nasa: str, tmp_path: Path) -> None:
     )
     assert made.returncode == 0, made.stdout + made.stderr
     assert made.stdout.count('"predicted_soh":') == 3
+    assert '"is_simulated": false' in made.stdout
+    assert "SIMULATED" not in made.stdout
     assert "nothing to do" in made.stdout
     shown = re.search(r"```text\n(\s*battery_id .*?)```", README, re.DOTALL)
     assert shown is not None

@@ -6,11 +6,13 @@ imports alone take 3 s.
 
 import json
 import os
+import re
 import select
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,11 +32,16 @@ class Warm:
         self._born = {name: it for name, it in os.environ.items() if name.startswith(ITS_OWN)}
 
     def run(
-        self, command: Sequence[str], environment: dict[str, str], patience_s: float
+        self,
+        command: Sequence[str],
+        environment: dict[str, str],
+        patience_s: float,
+        until: str | None = None,
     ) -> subprocess.CompletedProcess[str] | None:
         """Run `python -m module …` or `dbt …` in the root of the checkout; None: it cannot here.
 
-        It cannot while another runs, nor where Python itself is told something else.
+        It cannot while another runs, nor where Python itself is told something else. It is killed
+        when it has printed a line that the expression `until` finds.
         """
         own = {name: it for name, it in environment.items() if name.startswith(ITS_OWN)}
         if own != self._born or not self._busy.acquire(blocking=False):
@@ -43,7 +50,7 @@ class Warm:
             with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
                 job = {"command": [*command], "environment": environment}
                 files = [f"/proc/{os.getpid()}/fd/{it.fileno()}" for it in (out, err)]
-                status = self._answer(job | {"files": files}, patience_s)
+                status = self._answer(job | {"files": files}, patience_s, until)
                 said = []
                 for it in (out, err):
                     it.seek(0)
@@ -52,7 +59,7 @@ class Warm:
         finally:
             self._busy.release()
 
-    def _answer(self, job: dict[str, Any], patience_s: float) -> int:
+    def _answer(self, job: dict[str, Any], patience_s: float, until: str | None) -> int:
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.warm", self._program], cwd=ROOT, bufsize=0,
@@ -63,13 +70,16 @@ class Warm:
         assert process.stdout is not None
         process.stdin.write(json.dumps(job).encode() + b"\n")
         number = int(process.stdout.readline())
-        is_late = not select.select([process.stdout], [], [], patience_s)[0]
-        if is_late:
-            os.kill(number, 9)
-        status = int(process.stdout.readline())
-        if is_late:
-            raise subprocess.TimeoutExpired(job["command"], patience_s)
-        return status
+        limit = time.monotonic() + patience_s
+        while not select.select([process.stdout], [], [], 0.02 if until else patience_s)[0]:
+            is_late = time.monotonic() >= limit
+            if is_late or (until and re.search(until, Path(job["files"][0]).read_text())):
+                os.kill(number, 9)
+                status = int(process.stdout.readline())
+                if is_late:
+                    raise subprocess.TimeoutExpired(job["command"], patience_s)
+                return status
+        return int(process.stdout.readline())
 
     def close(self) -> None:
         if self._process is not None:

@@ -4,17 +4,27 @@ It reads a job per line, in JSON, and answers each with two lines: the number of
 its exit status.
 """
 
+import atexit
 import gc
 import importlib
 import json
+import multiprocessing.util
 import os
 import runpy
 import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from loader.readers import READERS
 
 # Each program's own: dbt's imports set up a log that other commands do not have.
 IMPORTS = {
     "dbt": ("dbt.cli.main", "dbt.adapters.postgres", "dbt.task.build", "tests.warm.parsed"),
-    "python": ("loader.load", "model.data", "model.network", "model.plots", "model.window"),
+    "python": (
+        *(f"loader.readers.{it}" for it in READERS),
+        *("loader.load", "model.data", "model.network", "model.plots", "model.window"),
+    ),
 }
 
 
@@ -46,18 +56,37 @@ def become(command: list[str], environment: dict[str, str], files: list[str]) ->
     sys.stderr = open(2, "w", errors="backslashreplace")  # noqa: SIM115
     os.environ.clear()
     os.environ.update(environment)
-    if command[0] == "dbt":
+    if "dbt.cli.main" in sys.modules:
         # the static parser waits for ever for threads that this process was forked without
         os.environ["DBT_STATIC_PARSER"] = "false"
+        gc.disable()  # a fifth of its time, for a second or two
+    if command[0] == "dbt":
         from dbt.cli.main import cli
 
-        gc.disable()  # a fifth of its time, for a second or two
         cli(command[1:], prog_name="dbt")
     else:
         sys.argv = command[2:]
+        if command[2].startswith("loader"):
+            multiprocessing.util.spawnv_passfds = forked  # what its workers are forked from
         if not hasattr(sys.modules.get(command[2]), "__path__"):
             sys.modules.pop(command[2], None)  # run as a new one
         runpy.run_module(command[2], run_name="__main__", alter_sys=True)
+
+
+def forked(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> int:
+    """Run `python -c …` in a fork of this process, which has imported all it needs."""
+    number = os.fork()
+    if number == 0:
+        atexit._clear()
+        bounds = [2, *sorted(passfds), os.sysconf("SC_OPEN_MAX")]
+        for before, after in pairwise(bounds):
+            os.closerange(before + 1, after)
+        sys.argv = ["-c"]
+        try:
+            exec(args[-1], {})
+        finally:
+            os._exit(0)
+    return number
 
 
 if __name__ == "__main__":

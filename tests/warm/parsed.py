@@ -8,8 +8,9 @@ from typing import Any
 
 from dbt.artifacts.resources.base import FileHash
 from dbt.cli.main import dbtRunner
-from dbt.contracts.graph.manifest import ManifestStateCheck
+from dbt.contracts.graph.manifest import Manifest, ManifestStateCheck
 from dbt.parser.manifest import ManifestLoader
+from dbt_common.clients.jinja import template_cache
 
 from tests.warm import ROOT
 
@@ -53,7 +54,10 @@ class Parsed:
         own = dict(os.environ)
         os.environ |= environment
         folders = ["--project-dir", "dbt_project", "--target-path", target]
-        dbtRunner().invoke(["--quiet", "--no-static-parser", "parse", *folders])
+        made = dbtRunner().invoke(["--quiet", "--no-static-parser", "parse", *folders])
+        if isinstance(made.result, Manifest):
+            for macro in made.result.macros.values():
+                template_cache.get_node_template(macro)
         os.environ.clear()
         os.environ |= own
 
