@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from psycopg2.extensions import make_dsn, parse_dsn
 
 import database
 import embedded
+from dbt_project.__main__ import PROJECT
 
 
 class Server:
@@ -30,7 +32,10 @@ class Server:
         return self.named(name)
 
     def drop(self, url: str) -> None:
-        execute(self.url, f'drop database "{parse_dsn(url)["dbname"]}" with (force)')
+        """Drop a database, with what dbt wrote of it."""
+        name = parse_dsn(url)["dbname"]
+        execute(self.url, f'drop database "{name}" with (force)')
+        shutil.rmtree(PROJECT / "target" / name, ignore_errors=True)
 
     def named(self, name: str) -> str:
         """Return the URL of another database on this server."""
