@@ -57,8 +57,11 @@ def test_the_answer_is_right_or_refused(case: dict[str, Any], outcomes: dict[str
     if expected:
         rated, tolerance = case.get("rated", 2.0), case.get("tol", TOLERANCE)
         assert [it for it, _ in found] == pytest.approx(expected, rel=tolerance)
-        assert [it for _, it in found] == pytest.approx(
-            [it / rated for it in expected], rel=tolerance
+        health = [it / rated for it in expected]
+        is_true = case.get("truth", [True] * len(expected))
+        assert [it is not None for _, it in found] == is_true
+        assert [it for _, it in found if it is not None] == pytest.approx(
+            [it for it, true in zip(health, is_true, strict=True) if true], rel=tolerance
         )
     if "cycles" in case:
         assert len(found) == case["cycles"]

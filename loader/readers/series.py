@@ -95,7 +95,7 @@ def _battery(
             if "ambient" in samples
             else None,
             lead_in_s=_number(lead_in[start]),
-            counted_ah=None if kind == 0 else counters.total(counted.get(kind), start, end),
+            counted_ah=counters.total(counted, current, kind, start, end) if kind else None,
             time_s=samples["time"][start:end],
             voltage_v=samples["voltage"][start:end],
             current_a=samples["current"][start:end],
