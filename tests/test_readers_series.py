@@ -185,7 +185,7 @@ def test_a_counter_of_discharge_tells_the_sign_and_what_was_delivered() -> None:
 @pytest.mark.parametrize(
     ("current", "said"),
     [
-        (lambda i: -i, "voltage rises in 4 of 4 discharges"),
+        (lambda i: -i, "voltage rises in 4 and falls in 0 discharges"),
         (lambda i: np.abs(i), "no current ever changes sign"),
         (lambda i: 0 * i, "no current flows"),
     ],
