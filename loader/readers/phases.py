@@ -16,6 +16,19 @@ GAP = 10  # an interval longer than so many usual ones tells nothing of what flo
 UNSEEN = 0.6  # a rise of the voltage under load, as a share of all it spans, that only charge gives
 
 
+def bridged(current: Samples) -> Samples:
+    """`current` [samples], 0 where it is missing; where it goes on after that, as it was before."""
+    known = np.isfinite(current)
+    if known.all():
+        return current
+    at = np.arange(current.size)
+    before = np.maximum.accumulate(np.where(known, at, 0))
+    after = np.minimum.accumulate(np.where(known, at, current.size - 1)[::-1])[::-1]
+    plain = np.where(known, current, 0.0)
+    goes_on = np.sign(plain[before]) == np.sign(plain[after])
+    return np.where(known | ~goes_on, plain, plain[before])
+
+
 def flow_of(current: Samples, size_a: float) -> NDArray[np.int8]:
     """1 where the battery charges, -1 where it discharges, 0 at rest, [samples].
 
