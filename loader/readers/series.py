@@ -66,6 +66,10 @@ def _battery(
     told = [*notes, *(note for table in ordered for note in table.notes)]
     samples = _joined(ordered)
     samples["current"], sign_notes = signs.charge_positive(samples, reading)
+    leaps = phases.leaps(samples["current"], samples["voltage"], reading.rated_capacity_ah)
+    if leaps.any():
+        told.append(f"{leaps.sum():,} samples are left out: their current leaps, and nothing else")
+        samples = {role: values[~leaps] for role, values in samples.items()}
     current = phases.bridged(samples["current"])
     largest_a = float(np.abs(current).max())
     size_a = reading.rated_capacity_ah or largest_a
