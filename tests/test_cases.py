@@ -44,7 +44,7 @@ def _outcomes(server: Server) -> dict[str, Any]:
     with closing(psycopg2.connect(url)) as opened:
         said["cycles"] = rows(
             opened,
-            "select battery_id, (features ->> 'discharge_capacity')::float8, soh_target"
+            "select battery_id, (features ->> 'discharge_capacity')::float8, soh_target, features"
             " from cycle_series order by battery_id, cycle_index",
         )
         said["batteries"] = {
@@ -64,14 +64,21 @@ def test_the_answer_is_right_or_refused(case: dict[str, Any], outcomes: dict[str
         return
     assert loaded.returncode == 0, loaded.stderr
     battery_id = "X0001" if case.get("kaggle") else name
-    found = [row[1:] for row in outcomes["cycles"] if row[0] == battery_id]
+    own = [row[1:] for row in outcomes["cycles"] if row[0] == battery_id]
+    found = [(capacity, soh) for capacity, soh, _ in own]
     expected = case["capacity_ah"]
     if expected:
         rated, tolerance = case.get("rated", 2.0), case.get("tol", TOLERANCE)
         assert [it for it, _ in found] == pytest.approx(expected, rel=tolerance)
-        assert [it for _, it in found] == pytest.approx(
-            [it / rated for it in expected], rel=tolerance
+        health = [it / rated for it in expected]
+        is_true = case.get("truth", [True] * len(expected))
+        assert [it is not None for _, it in found] == is_true
+        assert [it for _, it in found if it is not None] == pytest.approx(
+            [it for it, true in zip(health, is_true, strict=True) if true], rel=tolerance
         )
+    for feature, values in case.get("features", {}).items():
+        expected = values if None in values else pytest.approx(values, rel=0.01)
+        assert [it[feature] for _, _, it in own] == expected
     if "cycles" in case:
         assert len(found) == case["cycles"]
     if case.get("warned"):

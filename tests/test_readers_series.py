@@ -185,7 +185,7 @@ def test_a_counter_of_discharge_tells_the_sign_and_what_was_delivered() -> None:
 @pytest.mark.parametrize(
     ("current", "said"),
     [
-        (lambda i: -i, "voltage rises in 4 of 4 discharges"),
+        (lambda i: -i, "voltage rises in 4 and falls in 0 discharges"),
         (lambda i: np.abs(i), "no current ever changes sign"),
         (lambda i: 0 * i, "no current flows"),
     ],
@@ -258,3 +258,17 @@ def test_discharges_without_the_charges_between_them_are_told_apart() -> None:
     rows = [it for it in found.tables["tabular_recording"] if it.recording_type == "discharge"]  # type: ignore[attr-defined] # fmt: skip
     assert len({it.cycle_count for it in rows}) == 4  # type: ignore[attr-defined]
     assert "no current ever changes sign" in found.notes[0]
+
+
+@pytest.mark.parametrize("leap_a", [-100.0, 100.0])
+def test_one_sample_of_another_current_is_left_out_where_the_voltage_knows_nothing_of_it(
+    leap_a: float,
+) -> None:
+    made = cell()
+    at = int(np.flatnonzero(made["i"] < 0)[10])
+    made["i"][at] = leap_a
+    found = series.battery("X", [table(made)], FACTS)
+    assert delivered(found) == pytest.approx(CAPACITIES, rel=1e-6)
+    assert found.notes == ("1 samples are left out: their current leaps, and nothing else",)
+    made["v"][at] -= 1.0  # it was drawn
+    assert series.battery("X", [table(made)], FACTS).notes == ()

@@ -5,7 +5,7 @@
 
 {#-
     How a recording is sampled: gap_s, s, above which an interval is a gap, null where none is; the
-    mean of the other intervals, usual_s, and the 90th percentile of the falls of voltage over them,
+    mean of the other intervals, usual_s, and the median of the falls of voltage over them,
     usual_fall_v; longest_s, which no interval that is none exceeds. The percentiles are sought only
     where the longest interval stands out: to sort every recording would cost as much as all else.
 -#}
@@ -36,12 +36,34 @@
     cross join lateral (
         select
             avg(t1 - t0) as usual_s,
-            percentile_disc(0.9) within group (order by abs(v0 - v1)) as usual_fall_v
+            percentile_disc(0.5) within group (order by abs(v0 - v1)) as usual_fall_v
         from {{ steps(recording) }}
         where
             gaps.gap_s < spread.longest_s
             and t1 - t0 between 0 and gaps.gap_s
     ) as usual
+{%- endmacro %}
+
+{#-
+    Whether the voltage of sample `n` of a discharge stands out from those of both its neighbours,
+    under the same load: no cell does so, connections and converters do.
+-#}
+{% macro is_leap(recording) -%}
+    coalesce(
+        abs({{ recording }}.recorded_voltage_v[n] - {{ recording }}.recorded_voltage_v[n - 1])
+        > {{ var('leap_share') }} * {{ recording }}.recorded_voltage_v[n - 1]
+        and (
+            {{ recording }}.recorded_voltage_v[n] > {{ recording }}.recorded_voltage_v[n - 1]
+        ) = ({{ recording }}.recorded_voltage_v[n] > {{ recording }}.recorded_voltage_v[n + 1])
+        and abs({{ recording }}.recorded_voltage_v[n] - {{ recording }}.recorded_voltage_v[n + 1])
+        > {{ var('leap_share') }} * {{ recording }}.recorded_voltage_v[n + 1]
+        and abs({{ recording }}.recorded_voltage_v[n]) < 'infinity'
+        and abs({{ recording }}.current_a[n - 1] - {{ recording }}.current_a[n])
+        <= {{ var('same_load_share') }} * {{ recording }}.current_a[n]
+        and abs({{ recording }}.current_a[n + 1] - {{ recording }}.current_a[n])
+        <= {{ var('same_load_share') }} * {{ recording }}.current_a[n],
+        false
+    )
 {%- endmacro %}
 
 {#- Neighbouring samples, by number: n of the first, its time and voltage, and those of the next. -#}

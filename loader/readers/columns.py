@@ -40,18 +40,31 @@ class Column:
     is_unit_told: bool = True  # by the header or the vocabulary; else the usual one is assumed
 
 
-def choose(header: Sequence[str], reading: Reading, units: Sequence[str] = ()) -> list[Column]:
+def choose(
+    header: Sequence[str],
+    reading: Reading,
+    units: Sequence[str] = (),
+    rows: Sequence[Sequence[str]] = (),
+) -> list[Column]:
     """Return at most one column per role, the vocabulary's first; `units` is a row of units.
 
-    Raises LoaderError where a unit is none that is known.
+    Where the first `rows` hold numbers, a column says no state. Raises LoaderError where a unit is
+    none that is known.
     """
     chosen: dict[str, tuple[int, Column]] = {}
     for index, name in enumerate(header):
         told = units[index] if index < len(units) else ""
         for rank, column in _candidates(index, name, told, reading):
+            if column.role == "state" and rank >= 0 and _are_numbers(rows, index):
+                continue
             if column.role not in chosen or rank < chosen[column.role][0]:
                 chosen[column.role] = (rank, column)
     return sorted((column for _, column in chosen.values()), key=lambda it: it.index)
+
+
+def _are_numbers(rows: Sequence[Sequence[str]], index: int) -> bool:
+    cells = [row[index] for row in rows if index < len(row) and row[index]]
+    return bool(cells) and all(re.fullmatch(r"-?\d+([.,]\d*)?", it) for it in cells)
 
 
 def missing(columns: Sequence[Column]) -> list[str]:
@@ -128,6 +141,8 @@ def _column(index: int, name: str, stem: str, word: Word, text: str) -> Column |
     quantity = QUANTITIES.get(word.role)
     if quantity is None:
         meant = unit(text) if text else None
+        if word.role == "whose" and meant is not None:
+            return None
         if word.role == "clock" and meant is not None and meant.quantity != "time":
             return None
         is_number = word.role == "clock" and meant is not None

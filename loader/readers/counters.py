@@ -8,6 +8,8 @@ import numpy as np
 from loader.battery import Samples
 
 DISAGREEMENT = 0.1  # far more than intervals that were missed, and less than any other unit
+PULSES = 0.01  # share of all that flows, above which a counter of one direction tells too much
+LEAST = 0.1  # of the largest discharge: what is missed between samples weighs too much in less
 
 
 def lead_in(samples: dict[str, Samples], counted: dict[int, Samples]) -> Samples:
@@ -41,15 +43,27 @@ def counted(samples: dict[str, Samples]) -> dict[int, Samples]:
     return counted
 
 
-def total(counted: Samples | None, start: int, end: int) -> float | None:
-    if counted is None or np.isnan(counted[start:end]).all():
+def total(
+    counted: dict[int, Samples], current: Samples, kind: int, start: int, end: int
+) -> float | None:
+    """Charge of a recording, less what pulses moved the other way, Ah; None where not counted."""
+    own, other = counted.get(kind), counted.get(-kind)
+    if own is None or np.isnan(own[start:end]).all():
         return None
-    return float(np.nansum(counted[start:end]))
+    size = np.abs(current[start:end])
+    is_pulse = current[start:end] * kind < 0
+    if other is not None:
+        return float(np.nansum(np.where(is_pulse, -other[start:end], own[start:end])))
+    if size[is_pulse].sum() > PULSES * size.sum():
+        return None
+    return float(np.nansum(own[start:end]))
 
 
 def disagreement(recordings: Sequence[Any]) -> list[str]:
     """Warn where discharges deliver quite another charge, in the median, than was counted."""
     own = [it for it in recordings if it.recording_type == "discharge" and it.counted_ah]
+    largest_ah = max((it.counted_ah for it in own), default=0.0)
+    own = [it for it in own if it.counted_ah > LEAST * largest_ah]
     current = [np.nan_to_num(it.current_a) for it in own]
     ratios = [
         float(-np.trapezoid(i, it.time_s) / 3600 / it.counted_ah)

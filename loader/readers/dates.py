@@ -14,6 +14,11 @@ ISO = re.compile(
     r"\d{4}-\d\d?-\d\d?([T ]+\d\d?:\d\d(:\d\d([.,]\d+)?)?)?\s*(Z|UTC|[+-]\d\d(:?\d\d)?)?"
 )
 ZONE = re.compile(r"(Z|UTC|[+-]\d\d(:?\d\d)?)$")
+NUMBER = re.compile(r"\d+([.,]\d*)?")
+# Seconds since 1970 of the years in which there are such recordings; and what counts them in text.
+EPOCH = (6e8, 4.2e9)
+COUNTS = (1.0, 1e-3, 1e-6, 1e-9)  # s
+SERIAL = (25_000.0, 75_000.0)  # days since 1899-12-30, as spreadsheets write dates of these years
 CLOCKS = ("%H:%M:%S.%f", "%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p")
 # Spellings of a date that differ in nothing but the order of day and month stand side by side.
 DAYS = (
@@ -21,6 +26,8 @@ DAYS = (
     ("%Y.%m.%d", None),
     ("%Y%m%d", None),
     ("%d.%m.%Y", None),
+    ("%d.%m.%y", None),
+    ("%b %d, %Y", None),
     ("%d-%b-%Y", None),
     ("%d-%b-%y", None),
     ("%d %b %Y", None),
@@ -54,7 +61,36 @@ def clock(column: Column, name: str, values: Sequence[str]) -> tuple[str, str]:
     if column.spelling:
         spelling = column.spelling.replace("'", "''")
         return f"epoch(try_strptime(trim({name}::varchar), '{spelling}'))", "null::double"
+    first = next(iter(values), "")
+    if NUMBER.fullmatch(first):
+        number = f"try_cast(replace(trim({name}::varchar), ',', '.') as double)"
+        value = float(first.replace(",", "."))
+        if (scale := epoch_scale(value)) is not None:
+            return f"{number} * {scale!r}", "null::double"
+        if SERIAL[0] < value < SERIAL[1]:
+            return f"({number} - 25569) * 86400", "null::double"
     return _date(name, values)
+
+
+def epoch_scale(value: float) -> float | None:
+    """Seconds that a number counts, where it is a time since 1970; None where it is none."""
+    return next((it for it in COUNTS if EPOCH[0] < value * it < EPOCH[1]), None)
+
+
+def joined(columns: dict[str, Samples]) -> dict[str, Samples]:
+    """Make one clock of a column of days and one of the time of the day."""
+    day, time_s = columns.get("clock"), columns.get("time")
+    if day is None or time_s is None or not np.isfinite(day).all():
+        return columns
+    if (day % 86400).any() or not ((time_s >= 0) & (time_s < 86400)).all():
+        return columns
+    next_day, passed, clock = np.diff(day), np.diff(time_s), day + time_s
+    is_midnight = next_day != 0
+    if (next_day * passed >= 0)[is_midnight].any():  # it counts on: from the start of a test
+        return columns
+    if (np.diff(clock) < 0).any() and (np.diff(clock) > 0).any():
+        return columns
+    return {name: it for name, it in columns.items() if name != "time"} | {"clock": clock}
 
 
 def settle(columns: dict[str, Samples]) -> tuple[dict[str, Samples], tuple[str, ...]]:
@@ -109,6 +145,8 @@ def _spellings(values: Sequence[str]) -> list[list[str]]:
         found = []
         for day in pair:
             spelt = [f"{day} {clock}" for clock in CLOCKS] if day else []
+            if day and day != "%Y%m%d":  # which any number may be
+                spelt.append(day)
             if values and spelt and all(any(_fits(it, one) for one in spelt) for it in values):
                 found.append(spelt)
         if found:

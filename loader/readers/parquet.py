@@ -37,7 +37,8 @@ def scanned(part: Part, reading: Reading) -> Iterator[Scan]:
             reason = " ".join(str(error).split("\n")[0].split())
             raise LoaderError(f"not readable as Parquet ({reason})") from None
         header = [row[0] for row in described]
-        chosen = columns.choose(header, reading)
+        texts = [["" if it is None else str(it) for it in row] for row in first]
+        chosen = columns.choose(header, reading, rows=texts)
         columns.require(chosen, header, reading)
 
         def values(column: Column) -> list[str]:

@@ -13,7 +13,43 @@ LOW_RUN = 30  # samples of one sign in a row between the two: a slow test, and n
 PULSE_H = 0.02
 SHORTEST_REST = 3  # usual intervals: flow that stops for less goes on
 GAP = 10  # an interval longer than so many usual ones tells nothing of what flowed
+LEAP = 5  # times the current that flows before and after
+STAYS, VOLTAGE_STAYS = 0.15, 0.05  # shares by which current and voltage are the same
 UNSEEN = 0.6  # a rise of the voltage under load, as a share of all it spans, that only charge gives
+
+
+def bridged(current: Samples) -> Samples:
+    """`current` [samples], 0 where it is missing; where it goes on after that, as it was before."""
+    known = np.isfinite(current)
+    if known.all():
+        return current
+    at = np.arange(current.size)
+    before = np.maximum.accumulate(np.where(known, at, 0))
+    after = np.minimum.accumulate(np.where(known, at, current.size - 1)[::-1])[::-1]
+    plain = np.where(known, current, 0.0)
+    goes_on = np.sign(plain[before]) == np.sign(plain[after])
+    return np.where(known | ~goes_on, plain, plain[before])
+
+
+def leaps(current: Samples, voltage: Samples, rated_ah: float | None) -> NDArray[np.bool_]:
+    """Single samples whose current leaps while current and voltage beside it stay, [samples].
+
+    No cell takes a multiple of its current unmoved: converters and interference write such samples.
+    """
+    found = np.zeros(current.size, dtype=bool)
+    size = np.abs(current[np.isfinite(current)])
+    if size.size < 3 or not size.any():
+        return found
+    usual_a = rated_ah or float(np.median(size[size > FLOWING * np.quantile(size, 0.99)]))
+    before, own, after = current[:-2], current[1:-1], current[2:]
+    found[1:-1] = (
+        (np.abs(own - before) > LEAP * np.abs(before))
+        & (np.abs(before) > FLOWING * usual_a)
+        & (np.abs(after - before) < STAYS * np.abs(before))
+        & (np.abs(voltage[1:-1] - voltage[:-2]) < VOLTAGE_STAYS * voltage[:-2])
+        & (np.abs(voltage[1:-1] - voltage[2:]) < VOLTAGE_STAYS * voltage[2:])
+    )
+    return found
 
 
 def flow_of(current: Samples, size_a: float) -> NDArray[np.int8]:

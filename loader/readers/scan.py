@@ -7,7 +7,7 @@ import re
 import resource
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from loader.part import Part
 from loader.readers import dates, series
 from loader.readers.columns import TIMES, Column, state_patterns
 from loader.readers.timeline import Table
+from loader.readers.units import Unit
 from loader.reading import Reading
 
 # C7_2024-03-01.csv is of battery C7: what cyclers write every day is named by the day.
@@ -104,14 +105,28 @@ def batteries(parts: Sequence[Part], reading: Reading, scanner: Scanner) -> Iter
 def _read(database: duckdb.DuckDBPyConnection, part: Part, scan: Scan) -> Table:
     """Read a file of one battery."""
     found = _executed(database, scan.typed, lambda it: it.fetchnumpy())
+    _refuse_several(found, scan.columns)
     rejected = _rejected(database, scan)
     if rejected is not None:
         return _table(_Stored(part, "", scan.first_row, rejected, scan.is_time_unit_told), found)
     del found
     stored = _leniently(database, "lenient", part, scan)
-    table = _table(stored, database.execute(f"from {stored.source}").fetchnumpy())
+    found = database.execute(f"from {stored.source}").fetchnumpy()
     database.execute("drop table lenient")
-    return table
+    _refuse_several(found, scan.columns)
+    return _table(stored, found)
+
+
+def _refuse_several(found: dict[str, Any], columns: Sequence[Column]) -> None:
+    """Refuse to take the samples of several batteries for those of one."""
+    whose = found.get("whose")
+    if whose is None or np.unique(np.ma.compressed(whose)).size < 2:
+        return
+    name = next(it.name.strip() for it in columns if it.role == "whose")
+    raise LoaderError(
+        f"samples of several batteries, by the column {name}: say --battery-column '{name}', or "
+        "load each from a file of its own"
+    )
 
 
 def _store(database: duckdb.DuckDBPyConnection, table: str, part: Part, scan: Scan) -> _Stored:
@@ -178,9 +193,12 @@ def select(
         name = f"c{column.index}" if column.index >= 0 else column.role
         if column.role == "battery":
             sql = f"{name}::varchar"
+        elif column.role == "whose":
+            sql = f"hash(nullif(trim({name}::varchar), '')) % {1 << 52}"
         elif column.role == "state":
             sql = f"state_of({name})"
         elif is_number(column, values(column)):
+            column = _counting(column, values(column))
             sql = _number(column, name if typed(column) else _cast(name, decimal))
         elif column.role == "clock":
             first, other = dates.clock(column, name, values(column))
@@ -194,11 +212,20 @@ def select(
 
 def is_number(column: Column, values: Sequence[str]) -> bool:
     """Whether a column's values are to be read as numbers, not as dates, times or words."""
-    if column.role in ("state", "battery"):
+    if column.role in ("state", "battery", "whose"):
         return False
     if column.role in ("time", "step_time"):
         return not dates.are_times(values)
     return column.role != "clock" or column.unit is not None
+
+
+def _counting(column: Column, values: Sequence[str]) -> Column:
+    """Let a time whose unit no header tells be one since 1970, where its first value is."""
+    first = next(iter(values), "")
+    if column.role != "time" or column.is_unit_told or not first.isdecimal():
+        return column
+    scale = dates.epoch_scale(float(first))
+    return column if scale is None else replace(column, unit=Unit("time", scale))
 
 
 def quoted(path: Path) -> str:
@@ -209,7 +236,8 @@ def quoted(path: Path) -> str:
 
 def _table(stored: _Stored, found: dict[str, Any]) -> Table:
     """Make arrays of what a query gave, without rows that are no samples."""
-    found.pop("battery", None)
+    for name in ("battery", "whose"):
+        found.pop(name, None)
     columns = {
         name: np.ma.filled(values.astype(np.float64, copy=False), np.nan)
         for name, values in found.items()
@@ -222,22 +250,28 @@ def _table(stored: _Stored, found: dict[str, Any]) -> Table:
         before = stored.rejected - stored.first_row - np.arange(stored.rejected.size)
         rows = position + stored.first_row + np.searchsorted(before, position, side="right")
     columns, notes = dates.settle(columns)
+    columns = dates.joined(columns)
     empty = np.isnan(columns["voltage"]) & np.isnan(columns["current"])
     if not size or empty.all():
         raise LoaderError("no samples in it")
     time_s = next(columns[it] for it in TIMES if it in columns)
     timeless = np.isnan(time_s) & ~empty
     if timeless.any():
+        way_out = ": say how it is spelt with --column 'clock=NAME:%d.%m.%Y %H:%M:%S'"
         raise LoaderError(
             f"{timeless.sum():,} of {(~empty).sum():,} samples have no time, "
-            f"the first in row {rows[timeless][0]:.0f}"
+            f"the first in row {rows[timeless][0]:.0f}{way_out if timeless.all() else ''}"
         )
     if empty.any():
         columns, rows = {name: it[~empty] for name, it in columns.items()}, rows[~empty]
     if left := int(empty.sum()) + stored.rejected.size:
         notes = (*notes, f"{left:,} rows are no samples, and are left out")
     needed = ("voltage", "current")
-    present = {name: it for name, it in columns.items() if name in needed or _has_values(it)}
+    present = {
+        name: it
+        for name, it in columns.items()
+        if name in needed or (_has_values(it) and not _is_unplugged(name, it))
+    }
     return Table(
         stored.part.file_name,
         present,
@@ -250,6 +284,11 @@ def _table(stored: _Stored, found: dict[str, Any]) -> Table:
 
 def _has_values(values: Samples) -> bool:
     return not np.isnan(values[0]) or not np.isnan(values).all()
+
+
+def _is_unplugged(role: str, values: Samples) -> bool:
+    """Tell whether a thermometer is none: cyclers write zeros where no sensor is connected."""
+    return role in ("temperature", "ambient") and not np.nan_to_num(values).any()
 
 
 def _names(database: duckdb.DuckDBPyConnection, stored: Sequence[_Stored]) -> list[str]:

@@ -66,8 +66,11 @@ def _battery(
     told = [*notes, *(note for table in ordered for note in table.notes)]
     samples = _joined(ordered)
     samples["current"], sign_notes = signs.charge_positive(samples, reading)
-    current = samples["current"]
-    current = np.where(np.isfinite(current), current, 0.0)
+    leaps = phases.leaps(samples["current"], samples["voltage"], reading.rated_capacity_ah)
+    if leaps.any():
+        told.append(f"{leaps.sum():,} samples are left out: their current leaps, and nothing else")
+        samples = {role: values[~leaps] for role, values in samples.items()}
+    current = phases.bridged(samples["current"])
     largest_a = float(np.abs(current).max())
     size_a = reading.rated_capacity_ah or largest_a
     flow = phases.flow_of(current, size_a)
@@ -95,7 +98,7 @@ def _battery(
             if "ambient" in samples
             else None,
             lead_in_s=_number(lead_in[start]),
-            counted_ah=None if kind == 0 else counters.total(counted.get(kind), start, end),
+            counted_ah=counters.total(counted, current, kind, start, end) if kind else None,
             time_s=samples["time"][start:end],
             voltage_v=samples["voltage"][start:end],
             current_a=samples["current"][start:end],
@@ -159,7 +162,7 @@ def _recordings(
     """Sample numbers, from 0, at which a recording starts, and its kind: 1, -1 or 0 for a rest.
 
     Where a phase, a cycle, a step or a file begins, and without steps where the flow stops. A
-    phase that has steps of both directions is one recording from its first flow to its last.
+    phase that has steps of both directions is parted by its rests alone.
     """
     turns = np.zeros(flow.size, dtype=bool)
     turns[0] = True
@@ -183,11 +186,13 @@ def _recordings(
     starts = np.flatnonzero(turns)
     flows = np.logical_or.reduceat(flow != 0, starts)
     contrary = flows & (np.add.reduceat(moved_as, starts) * way[starts] < 0)
-    for at in np.unique(phase[starts[contrary]]).tolist():
-        flowing = np.flatnonzero((phase == at) & (flow != 0))
-        turns[flowing[0] + 1 : flowing[-1] + 1] = False
-        turns[flowing[0]] = True
     if contrary.any():
+        rests = _rest_edges(samples["time"], flow)
+        for at in np.unique(phase[starts[contrary]]).tolist():
+            flowing = np.flatnonzero((phase == at) & (flow != 0))
+            inside = slice(flowing[0] + 1, flowing[-1] + 1)
+            turns[inside] = rests[inside]
+            turns[flowing[0]] = True
         starts = np.flatnonzero(turns)
         flows = np.logical_or.reduceat(flow != 0, starts)
     return starts, np.where(flows, way[starts], 0).tolist()

@@ -8,7 +8,9 @@ import numpy as np
 from loader.battery import Samples
 from loader.reading import Reading
 
+FLOWING = 0.05  # of nearly the largest
 HIGHEST_V = 2000.0  # no pack of a vehicle or a store reaches it
+MOVING = 0.005  # of the highest voltage, is what a charge or discharge changes it by at least
 OPTION = "--current-sign discharge-positive"
 
 
@@ -19,12 +21,17 @@ def charge_positive(
     current, state = samples["current"], samples.get("state")
     if reading.current_sign is not None:
         return (-current if reading.current_sign == "discharge-positive" else current), ()
-    if state is not None and not (current < 0).any() and (state == 1).any() and (state == -1).any():
-        return current * np.where(np.isnan(state), 1.0, np.where(state == 0, 1.0, state)), ()
-    flowing = np.abs(current) > 0.05 * np.nanmax(np.abs(current), initial=0.0)
+    size = np.abs(current)
+    # What exceeds nearly all others may be a fault of the sensor.
+    usual_a = np.quantile(size[np.isfinite(size)], 0.99) if np.isfinite(size).any() else 0.0
+    flowing = size > FLOWING * usual_a
     if state is not None and (flowing & (np.abs(state) == 1)).any():
         told = flowing & (np.abs(state) == 1)
-        agreeing = float((np.sign(current[told]) == state[told]).mean())
+        is_agreeing = np.sign(current[told]) == state[told]
+        each = [is_agreeing[state[told] == it] for it in (1, -1)]
+        agreeing = float(is_agreeing.mean())
+        if all(it.size for it in each) and each[0].mean() > 0.9 and each[1].mean() < 0.1:
+            return current * np.where(state == -1, -1.0, 1.0), ()  # it has no sign
         if agreeing < 0.1:
             return -current, ("current is positive on discharge, by the column of states",)
         if agreeing < 0.9:
@@ -56,12 +63,15 @@ def doubts(recordings: Sequence[NamedTuple]) -> list[str]:
     highest = max(float(np.nanmax(it.voltage_v, initial=0.0)) for it in rows)
     if highest > HIGHEST_V:
         return [f"warning: {highest:,.0f} V is much: in mV, say --column voltage=NAME:mV"]
-    risen = [_rise(it.voltage_v) for it in rows if it.recording_type == "discharge"]
-    rising = sum(it > 0 for it in risen)
-    if rising > len(risen) / 2:
+    # A discharge with pulses ends with one or without, and one at a held voltage does not move it.
+    own = [it for it in rows if it.recording_type == "discharge" and not (it.current_a > 0).any()]
+    risen = [_rise(it.voltage_v) for it in own]
+    still = MOVING * highest
+    rising, falling = sum(it > still for it in risen), sum(it < -still for it in risen)
+    if rising > falling:
         return [
-            f"warning: voltage rises in {rising} of {len(risen)} discharges: if discharge is "
-            f"positive in this file, say {OPTION}"
+            f"warning: voltage rises in {rising} and falls in {falling} discharges: if discharge "
+            f"is positive in this file, say {OPTION}"
         ]
     return []
 

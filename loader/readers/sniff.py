@@ -92,7 +92,7 @@ def sniff(head: Head, reading: Reading) -> Format:
     header = _cells(lines[at], delimiter)
     below = [_cells(line, delimiter) for line in lines[at + 1 : at + 200]]
     units = below.pop(0) if below and _are_units(below[0]) else []
-    chosen = columns.choose(header, reading, units)
+    chosen = columns.choose(header, reading, units, below)
     columns.require(chosen, header, reading)
     rows = [cells for cells in below if any(cells)]
     return Format(

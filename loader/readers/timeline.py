@@ -134,7 +134,7 @@ def _within(table: Table) -> Table:
     if role == "clock":
         time_s = time_s - time_s[0]
     back = np.flatnonzero(time_s[1:] < time_s[:-1]) + 1
-    if back.size and back.size == time_s.size - 1:
+    if back.size and not (time_s[1:] > time_s[:-1]).any():
         return _within(table.take(np.arange(table.size)[::-1]))
     if back.size and role != "clock":
         restarts = _restarts(table, time_s, back)
@@ -158,6 +158,14 @@ def _restarts(table: Table, time_s: Samples, back: NDArray[np.intp]) -> NDArray[
     """Samples at which time starts again with a step or cycle; None where it does otherwise."""
     following = np.abs(np.diff(time_s, append=time_s[-1:]))
     limit = np.maximum(np.maximum(2 * following, time_s[0]), 1.0)
+    cycle = table.columns.get("cycle")
+    if (
+        cycle is not None
+        and (
+            (cycle[back] < cycle[back - 1]) & (time_s[back] + 2 * following[back] < time_s[0])
+        ).any()
+    ):
+        return None  # an earlier part of the test stands below a later one
     for role in ("step", "cycle", "state"):
         if role not in table.columns:
             continue

@@ -29,6 +29,7 @@ charges as (
         recording_order.discharge_index,
         -{{ var('rest_c_rate') }} * batteries.size_a as charging_a,
         {{ var('charge_limit_share') }} * batteries.charge_limit_v as limit_v,
+        batteries.charge_limit_v,
         {{ var('charge_limit_fault') }} * batteries.charge_limit_v as fault_v,
         held.*,
         sampling.gap_s,
@@ -60,7 +61,10 @@ integrated as (
             else coalesce(charging.limit_s, charging.charge_off_s)
         end as limit_s,
         charging.charge_off_s,
-        charging.skipped_s
+        charging.skipped_s,
+        least(
+            charges.voltage_v[charging.last_interval], charges.charge_limit_v
+        ) as end_voltage_v
     from charges
     cross join
         lateral (
@@ -69,6 +73,7 @@ integrated as (
                 min(t0) as charge_on_s,
                 min(t0) filter (where v0 between charges.limit_v and charges.fault_v) as limit_s,
                 max(t1) as charge_off_s,
+                max(n) as last_interval,
                 coalesce(sum(t1 - t0 - dt) filter (where charges.gap_s is not null), 0) as skipped_s
             from (
                 select
@@ -99,7 +104,8 @@ final as (
         discharge_index,
         sum(charge_as) / 3600 as charge_capacity_ah,
         sum(limit_s - charge_on_s) - sum(skipped_s) as cc_charge_time_s,
-        sum(charge_off_s - limit_s) as cv_charge_time_s
+        sum(charge_off_s - limit_s) as cv_charge_time_s,
+        max(end_voltage_v) as end_voltage_v
     from integrated
     group by battery_id, discharge_index
     having sum(charge_as) < 'infinity'

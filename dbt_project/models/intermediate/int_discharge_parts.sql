@@ -17,29 +17,41 @@ integrated as (
     cross join lateral (
         select
             sum(dt * (i1 + i0)) / 2 as whole_charge_as,
-            sum(dt * (i1 + i0)) filter (where n < last_sample) / 2 as charge_as,
-            sum(dt * (i1 * v1 + i0 * v0)) filter (where n < last_sample) / 2 as energy_ws,
+            sum(dt * (i1 + i0)) filter (where n < charge_off) / 2 as charge_as,
+            sum(dt * (i1 * v1 + i0 * v0)) filter (where n < charge_off) / 2 as energy_ws,
             sum(dt * (i1 + i0)) filter (where n between load_on and last_sample - 1)
             / 2 as loaded_charge_as,
             sum(dt * (v1 + v0)) filter (where n between load_on and last_sample - 1)
             / 2 as voltage_vs,
             sum(dt) filter (where n between load_on and last_sample - 1) as loaded_s,
-            min(least(v1, v0)) filter (where n >= load_on) as min_voltage_v,
+            min(least(v1, v0)) filter (where n >= load_on and n < load_off) as min_voltage_v,
             sum(t1 - t0 - dt) filter (
                 where discharges.gap_s is not null and n between load_on and last_sample - 1
             ) as skipped_s,
-            max(v0 - v1) filter (
-                where
-                discharges.gap_s is not null
-                and n between load_on and last_sample - 1
-                and t1 - t0 > discharges.gap_s
-            ) as gap_fall_v
+            coalesce(
+                bool_or(t1 - t0 > discharges.gap_s) filter (
+                    where n between load_on and last_sample - 1
+                ), false
+            ) as has_gap,
+            -- what it falls by over the intervals beside a gap was not lost in it
+            coalesce(
+                bool_or(
+                    v0 - v1 - greatest(
+                        discharges.voltage_v[n - 1] - v0, v1 - discharges.voltage_v[n + 2], 0
+                    ) > {{ var('gap_factor') }} * discharges.usual_fall_v
+                ) filter (
+                    where
+                    n between load_on and last_sample - 1
+                    and t1 - t0 > discharges.gap_s
+                    and abs(i1 - i0) <= {{ var('same_load_share') }} * i0
+                ), false
+            ) as has_lost_charge
         from (
             select
                 *,
                 {{ counted('discharges') }} as dt
             from {{ steps('discharges') }}
-            where n < discharges.load_off
+            where n < greatest(discharges.load_off, discharges.charge_off)
         ) as samples
     ) as trapezoids
 
@@ -83,13 +95,22 @@ final as (
         voltage_vs + lead_s * voltage_v[1] as voltage_vs,
         loaded_s + lead_s as loaded_s,
         coalesce(skipped_s, 0) as skipped_s,
-        gap_fall_v is not null as has_gap,
-        coalesce(gap_fall_v > {{ var('gap_factor') }} * usual_fall_v, false) as has_lost_charge,
+        has_gap,
+        has_lost_charge,
         min_voltage_v,
         {{ sensible('temperature_c[load_on]') }} as temperature_at_load_on_c,
         (
             select max({{ sensible('temperature') }})
-            from unnest(temperature_c[load_on:last_sample]) as samples (temperature)
+            from (
+                select
+                    temperature,
+                    temperature - lag(temperature) over (order by n) as rise_c,
+                    temperature - lead(temperature) over (order by n) as fall_c
+                from
+                    unnest(temperature_c[load_on:last_sample])
+                    with ordinality as samples (temperature, n)
+            ) as beside
+            where least(rise_c, fall_c) > {{ var('leap_c') }} is not true
         ) as max_temperature_c
     from integrated
 

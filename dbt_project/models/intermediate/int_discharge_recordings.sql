@@ -45,9 +45,13 @@ numbered as (
         held.recorded_capacity_ah,
         held.counted_ah,
         held.time_s,
-        held.voltage_v,
+        held.voltage_v as recorded_voltage_v,
         held.current_a,
         held.temperature_c,
+        lead(recording_order.recording_index) over (
+            partition by recording_order.battery_id, recording_order.discharge_index
+            order by recording_order.recording_index
+        ) is null as is_last,
         coalesce(
             {{ finite('held.ambient_temperature_c') }}, batteries.ambient_temperature_c
         ) as ambient_temperature_c
@@ -59,7 +63,8 @@ numbered as (
 
 ),
 
--- sample numbers, from 1: first and last under load, and the first of these below the cut-off
+-- sample numbers, from 1: first and last under load, and the first of these below the cut-off, or
+-- held at it while the current falls; a lone leap of the voltage is a fault of the sensor
 bounded as (
 
     select
@@ -67,7 +72,13 @@ bounded as (
         bounds.load_on,
         bounds.load_off,
         bounds.cut_off,
-        coalesce(bounds.cut_off, bounds.load_off) as last_sample
+        coalesce(bounds.cut_off, bounds.load_off) as last_sample,
+        -- before the last one, what flows back after the load is part of the discharge
+        coalesce(
+            bounds.cut_off,
+            case when numbered.is_last then bounds.load_off else cardinality(numbered.time_s) end
+        ) as charge_off,
+        bounds.leaps
     from numbered
     cross join
         lateral (
@@ -87,10 +98,52 @@ bounded as (
                 max(n),
                 case when numbered.pulse is not null then cardinality(numbered.current_a) end
             ) as load_off,
-            min(n) filter (where numbered.voltage_v[n] < numbered.cutoff_v) as cut_off
+            min(n) filter (
+                where
+                numbered.recorded_voltage_v[n] < numbered.cutoff_v * (1 + {{ var('held_share') }})
+                and (
+                    numbered.recorded_voltage_v[n] < numbered.cutoff_v
+                    or (
+                        abs(numbered.recorded_voltage_v[n + 1] / numbered.cutoff_v - 1)
+                        < {{ var('held_share') }}
+                        and numbered.current_a[n + 1] > threshold.load_a
+                        and numbered.current_a[n + 1]
+                        < numbered.current_a[n] * (1 - {{ var('held_share') }})
+                    )
+                )
+                and not {{ is_leap('numbered') }}
+            ) as cut_off,
+            array_agg(n) filter (where {{ is_leap('numbered') }}) as leaps
         from generate_series(1, cardinality(numbered.current_a)) as numbers (n)
         where numbered.current_a[n] > threshold.load_a
     ) as bounds
+
+),
+
+-- what a leap hides is what the sample before it measured
+mended as (
+
+    select
+        bounded.*,
+        voltage.voltage_v
+    from bounded
+    cross join lateral (
+        select
+            case
+                when bounded.leaps is null then bounded.recorded_voltage_v
+                else array(
+                    select
+                        case
+                            when n = any(bounded.leaps) then bounded.recorded_voltage_v[n - 1]
+                            else bounded.recorded_voltage_v[n]
+                        end
+                    from generate_series(1, cardinality(bounded.time_s)) as numbers (n)
+                    order by n
+                )
+            end as voltage_v
+        from (values (true)) as once (is_once)
+        offset 0
+    ) as voltage
 
 ),
 
@@ -98,19 +151,19 @@ bounded as (
 final as (
 
     select
-        bounded.*,
+        mended.*,
         sampling.gap_s,
         sampling.usual_s,
         sampling.usual_fall_v,
         case
             when
-                bounded.load_on = 1
-                and bounded.lead_in_s between 0 and coalesce(sampling.gap_s, sampling.longest_s)
-                then bounded.lead_in_s
+                mended.load_on = 1
+                and mended.lead_in_s between 0 and coalesce(sampling.gap_s, sampling.longest_s)
+                then mended.lead_in_s
             else 0
         end as lead_s
-    from bounded
-    cross join lateral ({{ sampling('bounded') }}) as sampling
+    from mended
+    cross join lateral ({{ sampling('mended') }}) as sampling
 
 )
 

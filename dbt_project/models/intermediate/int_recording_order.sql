@@ -25,6 +25,7 @@ placed as (
         bounds.*,
         pieces.recordings_before + bounds.piece_index as recording_index,
         pieces.shift_s,
+        pieces.layout = 'tabular' as is_tabular,
         batteries.size_a
     from bounds
     inner join pieces
@@ -138,8 +139,19 @@ compared as (
 
 ),
 
+risen as (
+
+    select
+        *,
+        rise_v > {{ var('unseen_charge_share') }} * span_v
+        and rise_v > {{ var('unseen_charge_rise') }} * first_voltage_v as has_risen
+    from compared
+
+),
+
 -- discharges of one activity, and of one cycle, between two charges are one; each file may count
--- its cycles anew, but a battery whose voltage has risen by much was charged where nobody saw it
+-- its cycles anew, and cyclers count one in mid-discharge, but a battery whose voltage has risen by
+-- much was charged where nobody saw it
 stepped as (
 
     select
@@ -149,17 +161,13 @@ stepped as (
             is_after_a_charge
             or is_of_another_activity
             or case
-                when not is_of_another_piece then cycle_count is distinct from last_cycle_count
-                else
-                    coalesce(cycle_count > last_cycle_count, false)
-                    or coalesce(
-                        rise_v > {{ var('unseen_charge_share') }} * span_v
-                        and rise_v > {{ var('unseen_charge_rise') }} * first_voltage_v,
-                        false
-                    )
+                when is_of_another_piece
+                    then coalesce(cycle_count > last_cycle_count or has_risen, false)
+                when is_tabular then cycle_count is distinct from last_cycle_count and has_risen
+                else cycle_count is distinct from last_cycle_count
             end
         ) as is_first_step
-    from compared
+    from risen
 
 ),
 

@@ -39,6 +39,10 @@ placed as (
             > {{ var('maximum_soh') }} * discharges.rated_capacity_ah,
             false
         ) as is_overcharged_before,
+        charges.end_voltage_v < {{ var('fully_charged_share') }} * max(charges.end_voltage_v) over (
+            earlier
+            rows between unbounded preceding and 1 preceding
+        ) as is_charged_in_part,
         operating_points.like_discharges >= {{ var('minimum_contact_discharges') }}
         and discharges.rest_voltage_v - discharges.voltage_at_load_on_v
         > operating_points.usual_fall_v + {{ var('contact_fall_share') }} * discharges.cutoff_v
@@ -86,14 +90,20 @@ judged as (
                 or (discharge_before is null and coalesce(charge_capacity_ah, 0) <= 0)
                 then 'kept_charge_not_recorded'
             when
-                not is_overcharged_before
-                and charge_capacity_ah < {{ var('recharged_share') }} * discharged_before_ah
+                is_charged_in_part
+                or (
+                    not is_overcharged_before
+                    and charge_capacity_ah < {{ var('recharged_share') }} * discharged_before_ah
+                )
                 then 'kept_not_recharged'
             when
                 last_voltage_v > cutoff_v * (1 + {{ var('cutoff_tolerance') }})
                 then 'kept_stopped_above_cut_off'
             when has_lost_contact then 'kept_contact_lost'
             when has_lost_charge then 'kept_charge_lost_in_a_gap'
+            when
+                abs(discharged_ah / nullif(counted_ah, 0) - 1) > {{ var('counted_share') }}
+                then 'kept_unlike_the_counter'
             when is_out_of_order then 'kept_out_of_time_order'
             when is_undated then 'kept_without_a_date'
             when has_sensor and max_temperature_c is null then 'no_temperature'
