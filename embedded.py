@@ -175,7 +175,7 @@ def _give(path: Path, account: pwd.struct_passwd | None) -> None:
 
 def _is_ours(folder: Path) -> bool:
     """Tell whether nobody else can have put a socket there: root's server is another's, too."""
-    if not folder.is_dir():
+    if not (folder.is_dir() and FOLDER.is_dir()):  # the project may have been made anew
         return False
     owner = folder.lstat().st_uid
     return owner == os.geteuid() or (os.geteuid() == 0 and owner == FOLDER.lstat().st_uid)

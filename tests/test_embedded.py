@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -64,6 +65,9 @@ def test_an_odd_path(name: str, place: Path) -> None:
 def test_a_path_too_long_for_a_socket(place: Path) -> None:
     folder = database_alone(place / ("long" * 20) / ("path" * 20))
     assert "host=/tmp/battery-forecast-" in ask(me(place), folder, "url")
+    assert ask(me(place), folder, "psql", "-Atc", "select 6 * 7") == "42\n"
+    ask(me(place), folder, "stop")
+    shutil.rmtree(folder / ".postgres")  # and the socket's folder stays
     assert ask(me(place), folder, "psql", "-Atc", "select 6 * 7") == "42\n"
     ask(me(place), folder, "stop")
 
