@@ -10,8 +10,10 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain, pairwise
 from operator import itemgetter
+from types import NoneType
 from typing import Any
 
 import duckdb
@@ -28,7 +30,7 @@ from model.columns import Array, Columns
 
 MOST = 1000  # cycles of a window, windows of a batch
 ONE, MANY = TypeAdapter(Posted), TypeAdapter(PostedBatch)
-NUMBERS = {float, int, type(None)}
+NUMBERS = {float, int, NoneType}
 # what tables of cycles have beside features: as the service, the page or a query gives them
 BESIDE = {
     "battery_id", "cycle_index", "discharge_index", "started_at", "discharge_capacity_ah",
@@ -114,18 +116,26 @@ def _plain_by_column(windows: Sequence[Any]) -> list[Columns] | None:
 
 def _numbers(flat: list[Any]) -> Array | None:
     """Return numbers as they were sent, NaN for null; None where one is no number."""
-    if not {*map(type, flat)} <= NUMBERS:  # a truth value and a text are no numbers
+    kinds = {*map(type, flat)}
+    if not kinds <= NUMBERS:  # a truth value and a text are no numbers
         return None
     try:
         values = np.array(flat, dtype=np.float64)
     except OverflowError:  # a whole number that is no double
         return None
-    return values if np.isnan(values).sum() == flat.count(None) else None
+    nulls = flat.count(None) if NoneType in kinds else 0
+    return values if np.isnan(values).sum() == nulls else None
 
 
-def _is_within(names: Sequence[str], values: Array) -> bool:
+@lru_cache
+def _bounds(names: tuple[str, ...]) -> Array:
+    """Lowest and highest values of features [2, names]."""
+    return np.array([BOUNDS[name] for name in names]).reshape(-1, 2).T
+
+
+def _is_within(names: tuple[str, ...], values: Array) -> bool:
     """Whether values [… names] are within the bounds of the features."""
-    low, high = np.array([BOUNDS[name] for name in names]).reshape(-1, 2).T
+    low, high = _bounds(names)
     return not ((values < low) | (values > high)).any()
 
 
