@@ -1,7 +1,7 @@
 """A battery that dbt has built: its state, its cycles and its forecasts."""
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BeforeValidator
@@ -21,7 +21,7 @@ from api.formats import (
 )
 from api.outlooks import history, lacking, last_cycles, outlooks
 from api.paging import After, Limit, Offset
-from api.predictor import course
+from api.predictor import Loaded, course
 from api.problems import ProblemError
 from api.schemas import Hours
 from api.state import TheModel, TheStore
@@ -131,9 +131,7 @@ def prediction(
         raise ProblemError(409, f"{battery_id}: {predicted}")
     answer = BatteryAnswer(
         **vars(NextCycle.of(predicted)),
-        **loaded.origin(row),
-        battery_id=battery_id,
-        learned_by=loaded.learned_by(battery_id),
+        **_of(loaded, row),
         last_cycle_index=row["last_cycle_index"],
     )
     return asked.answer(
@@ -168,9 +166,7 @@ def predictions(
         for cycle_index, it in model.one_steps(loaded.model, past, row["rated_capacity_ah"]).items()
     ]
     answer = OneSteps(
-        **loaded.origin(row),
-        battery_id=battery_id,
-        learned_by=loaded.learned_by(battery_id),
+        **_of(loaded, row),
         predictions=steps,
     )
     return asked.answer(
@@ -205,9 +201,7 @@ def forecast(
     answer = ForecastAnswer(
         is_unlike_training=bool(told.unlike),
         unlike_training=told.unlike,
-        **loaded.origin(row),
-        battery_id=battery_id,
-        learned_by=loaded.learned_by(battery_id),
+        **_of(loaded, row),
         last_cycle_index=row["last_cycle_index"],
         horizon=horizon,
         **lines,
@@ -237,6 +231,13 @@ def forecast(
             **loaded.origin(row),
         ),
     )
+
+
+def _of(loaded: Loaded, row: Row) -> dict[str, Any]:
+    """Return what every forecast of a battery says of it and of the model."""
+    battery_id = row["battery_id"]
+    learned_by = loaded.learned_by(battery_id)
+    return {**loaded.origin(row), "battery_id": battery_id, "learned_by": learned_by}
 
 
 def _table(

@@ -27,13 +27,23 @@ Sort = Literal[
     "next_soh", "-next_soh", "remaining", "-remaining",
 ]  # fmt: skip
 Flag = Literal["unlike_training", "ended", "alert", "simulated"]
-# what a row tells in objects, as columns
+# what a row tells in objects, as columns: of which object, which field, and its SQL type
 FLAT = {
-    "next_soh": "double", "next_soh_low": "double", "next_soh_high": "double",
-    "next_features": "varchar", "remaining_cycles": "bigint", "remaining_low": "bigint",
-    "remaining_high": "bigint", "remaining_days": "double", "unlike_training": "varchar",
-    "alerts": "varchar",
-}  # fmt: skip
+    "next_soh": ("next_cycle", "predicted_soh", "double"),
+    "next_soh_low": ("next_cycle", "soh_low", "double"),
+    "next_soh_high": ("next_cycle", "soh_high", "double"),
+    "next_features": ("next_cycle", "features", "varchar"),
+    "remaining_cycles": ("end_of_life", "cycles", "bigint"),
+    "remaining_low": ("end_of_life", "cycles_low", "bigint"),
+    "remaining_high": ("end_of_life", "cycles_high", "bigint"),
+    "remaining_days": ("end_of_life", "days", "double"),
+}
+LISTS = ("unlike_training", "alerts")  # of words
+COLUMNS = {
+    **columns(FleetBattery),
+    **{name: kind for name, (*_, kind) in FLAT.items()},
+    **dict.fromkeys(LISTS, "varchar"),
+}
 BY_FORECAST = ("next_soh", "remaining", "unlike_training")
 SohBound = Annotated[float | None, Query(ge=0, le=2, allow_inf_nan=False)]
 
@@ -102,9 +112,7 @@ def fleet(
             for row, it in zip(rows, told, strict=True)
         ],
     )
-    return asked.answer(
-        page, lambda: Table({**columns(FleetBattery), **FLAT}, [*map(_flat, page.batteries)])
-    )
+    return asked.answer(page, lambda: Table(COLUMNS, [*map(_flat, page.batteries)]))
 
 
 @router.get("/compare", response_model=Courses, responses=UNCHANGED)
@@ -124,26 +132,12 @@ def compare(
 
 
 def _flat(battery: FleetBattery) -> dict[str, Any]:
-    next_cycle, end = battery.next_cycle, battery.end_of_life
-    told: dict[str, Any] = {
-        "unlike_training": " ".join(battery.unlike_training or ()) or None,
-        "alerts": " ".join(battery.alerts) or None,
+    told = {
+        name: getattr(getattr(battery, whole), part, None)
+        for name, (whole, part, _) in FLAT.items()
     }
-    if next_cycle:
-        told |= {
-            "next_soh": next_cycle.predicted_soh,
-            "next_soh_low": next_cycle.soh_low,
-            "next_soh_high": next_cycle.soh_high,
-            "next_features": next_cycle.features,
-        }
-    if end:
-        told |= {
-            "remaining_cycles": end.cycles,
-            "remaining_low": end.cycles_low,
-            "remaining_high": end.cycles_high,
-            "remaining_days": end.days,
-        }
-    return vars(battery) | told
+    words = {name: " ".join(getattr(battery, name) or ()) or None for name in LISTS}
+    return vars(battery) | told | words
 
 
 def _alerts(store: Store, battery_ids: list[str] | None) -> dict[str, list[str]]:

@@ -18,6 +18,12 @@ STAYS, VOLTAGE_STAYS = 0.15, 0.05  # shares by which current and voltage are the
 UNSEEN = 0.6  # a rise of the voltage under load, as a share of all it spans, that only charge gives
 
 
+def nearly_largest(current: Samples) -> float:
+    """Current that all but a hundredth stay below, A: what exceeds it may be a fault; 0: none."""
+    size = np.abs(current[np.isfinite(current)])
+    return float(np.quantile(size, 0.99)) if size.size else 0.0
+
+
 def bridged(current: Samples) -> Samples:
     """`current` [samples], 0 where it is missing; where it goes on after that, as it was before."""
     known = np.isfinite(current)
@@ -40,7 +46,7 @@ def leaps(current: Samples, voltage: Samples, rated_ah: float | None) -> NDArray
     size = np.abs(current[np.isfinite(current)])
     if size.size < 3 or not size.any():
         return found
-    usual_a = rated_ah or float(np.median(size[size > FLOWING * np.quantile(size, 0.99)]))
+    usual_a = rated_ah or float(np.median(size[size > FLOWING * nearly_largest(current)]))
     before, own, after = current[:-2], current[1:-1], current[2:]
     found[1:-1] = (
         (np.abs(own - before) > LEAP * np.abs(before))

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from loader.battery import Samples
+from loader.readers import phases
 from loader.reading import Reading
 
-FLOWING = 0.05  # of nearly the largest
 HIGHEST_V = 2000.0  # no pack of a vehicle or a store reaches it
 MOVING = 0.005  # of the highest voltage, is what a charge or discharge changes it by at least
 OPTION = "--current-sign discharge-positive"
@@ -21,10 +21,7 @@ def charge_positive(
     current, state = samples["current"], samples.get("state")
     if reading.current_sign is not None:
         return (-current if reading.current_sign == "discharge-positive" else current), ()
-    size = np.abs(current)
-    # What exceeds nearly all others may be a fault of the sensor.
-    usual_a = np.quantile(size[np.isfinite(size)], 0.99) if np.isfinite(size).any() else 0.0
-    flowing = size > FLOWING * usual_a
+    flowing = np.abs(current) > phases.FLOWING * phases.nearly_largest(current)
     if state is not None and (flowing & (np.abs(state) == 1)).any():
         told = flowing & (np.abs(state) == 1)
         is_agreeing = np.sign(current[told]) == state[told]
